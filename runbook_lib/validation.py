@@ -1,0 +1,54 @@
+"""Validation: expected against found, application checks, rows, and both ways back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from runbook_lib.artifacts import Artifact
+from runbook_lib.forensics import Comparison
+from runbook_lib.plan import StepResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """One application check; ``output`` is its redacted tail, ``seconds`` wall time."""
+
+    name: str
+    passed: bool
+    seconds: float
+    output: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableProof:
+    """The rows of one table before and after, over the columns that both have."""
+
+    table: str
+    rows_before: int
+    rows_after: int
+    equal: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WayBack:
+    """One rehearsed rollback; ``command`` is what a person runs to do it for real."""
+
+    way: Literal["downgrade", "restore"]
+    proven: bool
+    reason: str
+    seconds: float
+    steps: tuple[StepResult, ...]
+    command: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation(Artifact):
+    """What the repaired clone shows. ``comparisons`` cover every object that the heads promise."""
+
+    plan_digest: str
+    comparisons: tuple[Comparison, ...]
+    checks: tuple[CheckResult, ...]
+    tables: tuple[TableProof, ...]
+    ways_back: tuple[WayBack, ...]
+    passed: bool
