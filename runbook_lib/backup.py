@@ -50,3 +50,13 @@ class Backup(Artifact):
     @property
     def verified(self) -> bool:
         return not self.differences and not self.unequal_tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableProof:
+    """The rows of one table before and after, over the columns that both have."""
+
+    table: str
+    rows_before: int
+    rows_after: int
+    equal: bool

@@ -7,6 +7,7 @@ from typing import Literal
 
 from runbook_lib.artifacts import Artifact
 from runbook_lib.findings import Finding
+from runbook_lib.revisions import Tree
 
 Executed = Literal["yes", "no", "partly", "unknowable"]
 Verdict = Literal["applied", "unrecorded", "phantom", "pending", "partial", "unknowable"]
@@ -90,19 +91,6 @@ class Target:
     server_version: str
     system_identifier: str
     version_table: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tree:
-    """The shape of the revision graph; edges are (child, parent) pairs of revision ids."""
-
-    digest: str
-    heads: tuple[str, ...]
-    bases: tuple[str, ...]
-    branch_points: tuple[str, ...]
-    merge_points: tuple[str, ...]
-    cycle_edges: tuple[tuple[str, str], ...]
-    dangling_edges: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

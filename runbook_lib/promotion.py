@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runbook_lib.artifacts import Artifact
+from runbook_lib.backup import TableProof
 from runbook_lib.plan import StepResult
-from runbook_lib.validation import CheckResult, TableProof
+from runbook_lib.validation import CheckResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

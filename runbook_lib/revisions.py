@@ -52,3 +52,16 @@ class RevisionGraph(Artifact):
 
     revisions: tuple[Revision, ...]
     unloadable: tuple[UnloadableFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tree:
+    """The shape of the revision graph; edges are (child, parent) pairs of revision ids."""
+
+    digest: str
+    heads: tuple[str, ...]
+    bases: tuple[str, ...]
+    branch_points: tuple[str, ...]
+    merge_points: tuple[str, ...]
+    cycle_edges: tuple[tuple[str, str], ...]
+    dangling_edges: tuple[tuple[str, str], ...]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from runbook_lib.artifacts import Artifact
+from runbook_lib.backup import TableProof
 from runbook_lib.forensics import Comparison
 from runbook_lib.plan import StepResult
 
@@ -18,16 +19,6 @@ class CheckResult:
     passed: bool
     seconds: float
     output: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableProof:
-    """The rows of one table before and after, over the columns that both have."""
-
-    table: str
-    rows_before: int
-    rows_after: int
-    equal: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

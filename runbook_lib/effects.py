@@ -1,4 +1,4 @@
-"""Replay: every revision really run in a shadow database, with its effects on the catalog."""
+"""Effects: what each revision did to the catalog when it was really run in a shadow database."""
 
 from __future__ import annotations
 

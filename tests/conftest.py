@@ -1,0 +1,51 @@
+"""Real parts for every test: one embedded PostgreSQL per worker, a fresh database per test."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+from runbook_lib.postgres import EmbeddedServer
+
+from runbook_lib.dsn import Dsn
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A real PostgreSQL of this worker's own; it listens on a Unix socket only."""
+    folder = tmp_path_factory.mktemp("pg")
+    started = EmbeddedServer.start(folder / "data")
+    os.environ["RUNBOOK_STATE"] = str(folder)
+    yield started
+    started.stop()
+
+
+def execute(dsn: Dsn, *statements: str) -> None:
+    """Run statements, each in its own transaction."""
+    connection = psycopg2.connect(**dsn.libpq())
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def database(server: EmbeddedServer) -> Iterator[Dsn]:
+    """The address of a new, empty database, dropped after the test."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    execute(server.dsn("postgres"), f'CREATE DATABASE "{name}"')
+    yield server.dsn(name)
+    execute(server.dsn("postgres"), f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def repository() -> Path:
+    """The root of this repository."""
+    return Path(__file__).parent.parent
