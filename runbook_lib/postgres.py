@@ -1,26 +1,40 @@
-"""PostgreSQL: connections, who the target is, roles, locks, and disposable databases."""
+"""PostgreSQL: the place for disposable databases, and the door to connections and servers."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import secrets
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import psycopg2
 from psycopg2 import errors as pg_errors
-from psycopg2.extensions import connection as Connection
-from psycopg2.extensions import quote_ident
 
-from runbook_lib.cluster import Cluster, EmbeddedServer, client_program, run_client
-from runbook_lib.config import Environment
-from runbook_lib.dsn import Dsn, redact
-from runbook_lib.errors import GateError, SafetyError, UnreachableError
-from runbook_lib.forensics import Target
+from runbook_lib.cluster import Cluster, EmbeddedServer
+from runbook_lib.config import Environment, resolve_reference
+from runbook_lib.connection import (
+    Connection,
+    advisory_lock,
+    connect,
+    ensure_roles,
+    fetch,
+    roles_of,
+    target,
+    version_rows,
+)
+from runbook_lib.dsn import Dsn
+from runbook_lib.errors import ConfigurationError, GateError, SafetyError
+from runbook_lib.programs import (
+    EMBEDDED_BIN,
+    available_extensions,
+    client_program,
+    local_binaries,
+    program_major,
+    run_client,
+)
 
 __all__ = [
     "Cluster",
@@ -31,280 +45,296 @@ __all__ = [
     "client_program",
     "connect",
     "ensure_roles",
+    "fetch",
     "roles_of",
     "run_client",
     "target",
     "version_rows",
 ]
 
-CONNECT_SECONDS = "10"
-
-
-def connect(
-    dsn: Dsn,
-    *,
-    read_only: bool = True,
-    autocommit: bool = True,
-    lock_timeout: str = "",
-    statement_timeout: str = "",
-    application_name: str = "runbook",
-) -> Connection:
-    """Open a connection; ``read_only`` makes the server refuse every write of the session.
-
-    Timeouts are PostgreSQL interval texts such as ``5s``. Raises UnreachableError, which says
-    what to check and never shows a password.
-    """
-    settings = {
-        "default_transaction_read_only": "on" if read_only else "",
-        "lock_timeout": lock_timeout,
-        "statement_timeout": statement_timeout,
-    }
-    own = [f"-c {name}={_escaped(value)}" for name, value in settings.items() if value]
-    given = dsn.options.get("options") or os.environ.get("PGOPTIONS", "")
-    keywords = {
-        "connect_timeout": CONNECT_SECONDS,
-        "application_name": application_name,
-        **dsn.libpq(),
-        "client_encoding": "UTF8",
-        "options": " ".join([given, *own]).strip(),
-    }
-    try:
-        connection = psycopg2.connect(**keywords)
-    except psycopg2.Error as error:
-        raise _unreachable(dsn, str(error)) from None
-    connection.autocommit = autocommit
-    return connection
-
-
-def _escaped(value: str) -> str:
-    return re.sub(r"([\\\s])", r"\\\1", value)
-
-
-_CAUSES = (
-    (r"password authentication failed|no password supplied", "The password (or the user's name) "
-     "is wrong: check the reference that the environment names (url_env, url_file)."),
-    (r"no pg_hba.conf entry|authentication failed", "The server does not let this user in from "
-     "here: check pg_hba.conf, sslmode and the user's name."),
-    (r'database ".*" does not exist', "There is no such database on this server: check the name "
-     "at the end of the URL."),
-    (r'role ".*" does not exist', "There is no such user on this server: check the URL's user."),
-    (r"too many (clients|connections)|remaining connection slots|connection limit", "The server "
-     "has no connection left: close some, or raise max_connections, then try again."),
-    (r"permission denied for database|not permitted to log in", "Grant the user CONNECT on the "
-     "database (and LOGIN)."),
-    (r"unsupported startup parameter", "A connection pooler stands before the server and refuses "
-     "session settings: give the server's own address."),
-    (r"could not translate host name|Name or service not known", "The host name is not known "
-     "here: check the URL, or the network (VPN)."),
-    (r"starting up|shutting down|in recovery mode", "The server is starting or stopping: try "
-     "again in a moment."),
-)  # fmt: skip
-
-
-def _unreachable(dsn: Dsn, text: str) -> UnreachableError:
-    """Say which database could not be reached, why, and what to check."""
-    words = " ".join(redact(text, (dsn.password,)).split())
-    hint = "The server does not answer: check that it is up, and the host and port of the URL."
-    for pattern, advice in _CAUSES:
-        if re.search(pattern, words):
-            hint = advice
-            break
-    where = "the local socket" if dsn.host.startswith("/") else f"{dsn.host}:{dsn.port}"
-    if dsn.host.startswith("/"):
-        words = words.replace(dsn.host, "SOCKET")
-    return UnreachableError(
-        f"The database {dsn.database} on {where} cannot be reached as user {dsn.user}: {words}",
-        hint,
-    )
-
-
-def fetch(connection: Connection, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
-    """Run one query and return its rows."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-        return rows
-
-
-def target(connection: Connection, version_table: str) -> Target:
-    """Say which database this is. ``system_identifier`` is "unknown" without the privilege."""
-    ((database, version, may),) = fetch(
-        connection,
-        "SELECT current_database(), current_setting('server_version'),"
-        " has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')",
-    )
-    identifier = "unknown"
-    if may:
-        ((identifier,),) = fetch(
-            connection, "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"
-        )
-    return Target(
-        database=database,
-        server_version=version.split()[0],
-        system_identifier=identifier,
-        version_table=version_table,
-    )
-
-
-_FIND_VERSION_TABLE = """
-SELECT c.oid, n.nspname, has_schema_privilege(n.oid, 'USAGE'),
-       has_table_privilege(c.oid, 'SELECT') OR coalesce(has_column_privilege(
-           c.oid, a.attnum, 'SELECT'), false),
-       a.attnum IS NOT NULL, current_user
-FROM pg_catalog.pg_class c
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = 'version_num'
-WHERE c.relname = %(table)s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-  AND (n.nspname = %(schema)s OR (%(schema)s = '' AND pg_catalog.pg_table_is_visible(c.oid)))
-"""
-
-
-def version_rows(connection: Connection, schema: str, table: str) -> tuple[str | None, ...] | None:
-    """Return the version table's rows, sorted, NULL last; None when there is no such table.
-
-    An empty ``schema`` means the search path. Raises GateError when the table may not be read.
-    """
-    found = fetch(connection, _FIND_VERSION_TABLE, {"schema": schema, "table": table})
-    if not found:
-        return None
-    _, home, may_enter, may_read, has_column, user = found[0]
-    name = f"{quote_ident(home, connection)}.{quote_ident(table, connection)}"
-    grants = [] if may_enter else [f"GRANT USAGE ON SCHEMA {quote_ident(home, connection)}"]
-    grants += [] if may_read else [f"GRANT SELECT ON {name}"]
-    if grants:
-        to = quote_ident(user, connection)
-        raise GateError(
-            f"no-privilege: the user {user} may not read the version table {name}.",
-            "Run as its owner: " + " ".join(f"{grant} TO {to};" for grant in grants),
-        )
-    if not has_column:
-        raise GateError(
-            f"{name} is not a version table: it has no column version_num.",
-            "Set version_table in runbook.toml to the table that Alembic uses.",
-        )
-    rows = fetch(connection, f"SELECT version_num::text FROM {name}")
-    values: list[str | None] = [row[0] for row in rows]
-    return tuple(sorted(values, key=lambda value: (value is None, value or "")))
-
-
-@contextmanager
-def advisory_lock(connection: Connection, environment_name: str) -> Iterator[None]:
-    """Hold the environment's lock in its database: one runbook writes at a time.
-
-    Raises SafetyError that names the holder.
-    """
-    raw = hashlib.sha256(f"runbook:{environment_name}".encode()).digest()[:8]
-    key = int.from_bytes(raw, "big", signed=True)
-    if not fetch(connection, "SELECT pg_try_advisory_lock(%s)", (key,))[0][0]:
-        raise SafetyError(
-            f"Another runbook is at work on {environment_name}: {_holder(connection, key)}.",
-            "Wait until it has ended; when it hangs, end it with pg_terminate_backend(pid).",
-        )
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            fetch(connection, "SELECT pg_advisory_unlock(%s)", (key,))
-
-
-def _holder(connection: Connection, key: int) -> str:
-    rows = fetch(
-        connection,
-        "SELECT a.pid, a.usename, a.application_name, a.backend_start::timestamp(0)::text"
-        " FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)"
-        " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
-        " AND (l.classid::bigint << 32 | l.objid::bigint) = %s"
-        " AND l.database = (SELECT oid FROM pg_catalog.pg_database"
-        " WHERE datname = current_database())",
-        (key,),
-    )
-    if not rows:
-        return "it has just ended"
-    pid, user, name, since = rows[0]
-    return f"pid {pid}, user {user}, {name or 'no application name'}, since {since}"
-
-
-_ROLES = """
-SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = 10 AND r.rolname !~ '^pg_'
-UNION
-SELECT r.rolname FROM pg_catalog.pg_shdepend d
-JOIN pg_catalog.pg_roles r ON r.oid = d.refobjid
-WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass AND r.rolname !~ '^pg_'
-  AND d.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-ORDER BY 1
-"""
-
-
-def roles_of(connection: Connection) -> tuple[str, ...]:
-    """Return the roles that owners, privileges and policies of the database name, sorted."""
-    return tuple(name for (name,) in fetch(connection, _ROLES))
-
-
-def ensure_roles(dsn: Dsn, roles: Collection[str]) -> None:
-    """Create the roles that are missing on the server of ``dsn``, without LOGIN.
-
-    Raises GateError when the user may not.
-    """
-    connection = connect(dsn, read_only=False)
-    try:
-        known = {name for (name,) in fetch(connection, "SELECT rolname FROM pg_catalog.pg_roles")}
-        with connection.cursor() as cursor:
-            for role in sorted(set(roles) - known):
-                _create_role(cursor, quote_ident(role, connection), role)
-    finally:
-        connection.close()
-
-
-def _create_role(cursor: Any, quoted: str, role: str) -> None:
-    try:
-        cursor.execute(f"CREATE ROLE {quoted} NOLOGIN")
-    except (pg_errors.DuplicateObject, pg_errors.UniqueViolation):
-        return  # another process was faster
-    except pg_errors.InsufficientPrivilege:
-        raise GateError(
-            f"The role {role} is missing where the disposable databases live, and may not be "
-            "created there.",
-            f"Run there as a superuser: CREATE ROLE {quoted} NOLOGIN;",
-        ) from None
-
-
-# Scratch --------------------------------------------------------------------------------------
-
-_NAME = re.compile(r"^runbook_([a-z0-9_]+?)_(\d{9,11})_(\d+)_([0-9a-f]{6})$")
-
 
 class Scratch:
-    """A place for disposable databases, named so that leftovers are recognised and swept."""
+    """A place for disposable databases, named so that leftovers are recognised and swept.
 
-    def __init__(self, admin: Dsn, *, place: str = "embedded") -> None:
+    ``private`` says that only this machine's processes use the place, so that the process number
+    in a name tells whether its maker still lives. ``notes`` says in which ways the databases made
+    here differ from what was asked for.
+    """
+
+    def __init__(self, admin: Dsn, *, place: str = "embedded", private: bool = True) -> None:
         self.admin = admin
         self.place = place
+        self.private = private
         self.notes: list[str] = []
 
     @classmethod
     def for_environment(
         cls, environment: Environment, server_version_num: int, extensions: Collection[str]
     ) -> Scratch:
-        server = EmbeddedServer.start(environment.state_folder / "postgres")
-        return cls(server.dsn("postgres"))
+        """Open the place that ``environment.scratch`` names.
+
+        ``server_version_num`` and ``extensions`` are the target's. What the place lacks is said
+        before anything starts: raises ConfigurationError.
+        """
+        place, major = environment.scratch, server_version_num // 10000
+        if place == "embedded":
+            return cls._own(environment, EMBEDDED_BIN, place, major, extensions)
+        if place == "local":
+            binaries = local_binaries(major)
+            if binaries is None:
+                raise ConfigurationError(
+                    f'scratch = "local": no PostgreSQL {major} server is installed here.',
+                    f"Install postgresql-{major}, or use another scratch: {_PLACES}.",
+                )
+            return cls._own(environment, binaries, place, major, extensions)
+        if place == "target":
+            return cls._foreign(environment.dsn(), place, major, extensions)
+        if place.startswith("env:"):
+            text = resolve_reference(environment, place[4:], "", "")
+            return cls._foreign(Dsn.parse(text), place, major, extensions)
+        raise ConfigurationError(
+            f"scratch = {place!r} is not a place for disposable databases.", f"Use {_PLACES}."
+        )
+
+    @classmethod
+    def _own(
+        cls,
+        environment: Environment,
+        binaries: Path,
+        place: str,
+        major: int,
+        extensions: Collection[str],
+    ) -> Scratch:
+        own = program_major(binaries / "postgres")
+        _require_fit(place, own, available_extensions(binaries), major, extensions)
+        folder = environment.state_folder / f"postgres-{own}"
+        cluster = Cluster(folder=folder.resolve(), binaries=binaries)
+        cluster.start()
+        return cls(cluster.dsn("postgres"), place=place)
+
+    @classmethod
+    def _foreign(cls, dsn: Dsn, place: str, major: int, extensions: Collection[str]) -> Scratch:
+        connection = connect(dsn)
+        try:
+            ((user, may),) = fetch(
+                connection,
+                "SELECT rolname, rolcreatedb OR rolsuper FROM pg_catalog.pg_roles"
+                " WHERE rolname = current_user",
+            )
+            found = fetch(connection, "SELECT name FROM pg_catalog.pg_available_extensions")
+            own = connection.server_version // 10000
+        finally:
+            connection.close()
+        if not may:
+            raise ConfigurationError(
+                f"scratch = {place!r}: the user {user} may not create databases there.",
+                f'Run there as a superuser: ALTER ROLE "{user}" CREATEDB; or use {_PLACES}.',
+            )
+        _require_fit(place, own, {name for (name,) in found}, major, extensions)
+        return cls(dsn, place=place, private=False)
+
+    def dsn(self, name: str) -> Dsn:
+        """Return the address of one of the place's databases."""
+        return self.admin.with_database(name)
+
+    def has(self, name: str) -> bool:
+        """Say whether the place has a database of this name."""
+        rows = self._query("SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s", (name,))
+        return bool(rows)
 
     def create(
         self, purpose: str, template: Dsn | None = None, like: Connection | None = None
     ) -> Dsn:
+        """Create a database: empty, or a copy of ``template``, a database of this place.
+
+        An empty one gets the encoding and locale of the database behind ``like`` where the
+        place has that locale, else the nearest, with a note. Raises GateError.
+        """
+        if not re.fullmatch(r"[a-z0-9_]{1,24}", purpose):
+            raise ConfigurationError(f"{purpose!r} is not a purpose.", "Use a-z, 0-9 and _.")
         name = f"runbook_{purpose}_{int(time.time())}_{os.getpid()}_{secrets.token_hex(3)}"
-        source = template.database if template else "template0"
         connection = connect(self.admin, read_only=False)
         try:
-            with connection.cursor() as cursor:
-                cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
+            if template:
+                _copy(connection, name, template.database)
+            else:
+                self._make(connection, name, like)
+        except pg_errors.InsufficientPrivilege as error:
+            raise GateError(
+                f"A disposable database cannot be created on {self.place}: {_words(error)}.",
+                f"Grant CREATEDB to {self.admin.user}, or use another scratch: {_PLACES}.",
+            ) from None
         finally:
             connection.close()
-        return self.admin.with_database(name)
+        return self.dsn(name)
 
     def drop(self, dsn: Dsn) -> None:
+        """Drop a disposable database. Raises SafetyError for any other."""
+        _require_disposable(dsn.database)
+        self._run(f'DROP DATABASE IF EXISTS "{dsn.database}" WITH (FORCE)')
+
+    def rename(self, dsn: Dsn, name: str) -> Dsn:
+        """Give a disposable database a name that no sweep takes; it begins with ``runbook_``."""
+        _require_disposable(dsn.database)
+        _require_disposable(name)
+        self._run(f'ALTER DATABASE "{dsn.database}" RENAME TO "{name}"')
+        return self.dsn(name)
+
+    def sweep(self) -> tuple[str, ...]:
+        """Drop what earlier processes left behind; return the names.
+
+        A clone outlives the process that made it, as one phase hands it to the next: it goes
+        when it is a week old. Everything else goes after a day, or when its maker is dead.
+        """
+        names = [
+            name
+            for (name,) in self._query("SELECT datname FROM pg_catalog.pg_database ORDER BY 1")
+            if _left_over(name, time.time(), self.private)
+        ]
+        for name in names:
+            self.drop(self.dsn(name))
+        return tuple(names)
+
+    def _make(self, connection: Connection, name: str, like: Connection | None) -> None:
+        wanted = _locale_of(like) if like else None
+        choices = _locales(wanted, connection.server_version // 10000)
+        for number, (options, words) in enumerate(choices):
+            try:
+                _execute(connection, f'CREATE DATABASE "{name}" TEMPLATE template0 {options}')
+            except pg_errors.InsufficientPrivilege:
+                raise
+            except (psycopg2.ProgrammingError, psycopg2.DataError, psycopg2.NotSupportedError):
+                if number == len(choices) - 1:
+                    raise
+                continue
+            note = f"{self.place} lacks the locale {choices[0][1]}: {words} is used instead."
+            if number and note not in self.notes:
+                self.notes.append(note)
+            return
+
+    def _run(self, statement: str) -> None:
         connection = connect(self.admin, read_only=False)
         try:
-            with connection.cursor() as cursor:
-                cursor.execute(f'DROP DATABASE IF EXISTS "{dsn.database}" WITH (FORCE)')
+            _execute(connection, statement)
         finally:
             connection.close()
+
+    def _query(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        connection = connect(self.admin)
+        try:
+            return fetch(connection, statement, parameters)
+        finally:
+            connection.close()
+
+
+_PLACES = '"embedded", "local", "target" or "env:VARIABLE"'
+_NAME = re.compile(r"runbook_([a-z0-9_]{1,24})_(\d{10})_(\d{1,10})_[0-9a-f]{6}")
+_DAY = 86_400
+
+
+def _require_fit(
+    place: str, own: int, available: Collection[str], major: int, extensions: Collection[str]
+) -> None:
+    """Raise ConfigurationError for a place that cannot hold a copy of the target."""
+    if own < major:
+        raise ConfigurationError(
+            f"scratch = {place!r} is PostgreSQL {own}, older than the target's {major}.",
+            f'Use scratch = "target", scratch = "local" with PostgreSQL {major} installed here, '
+            f'or scratch = "env:VARIABLE" with the address of such a server.',
+        )
+    missing = sorted(set(extensions) - set(available))
+    if missing:
+        raise ConfigurationError(
+            f"scratch = {place!r} lacks what the target uses: extension {', '.join(missing)}.",
+            f'Use scratch = "target", scratch = "local" with PostgreSQL {major} and these '
+            f'extensions installed here, or scratch = "env:VARIABLE" with such a server.',
+        )
+
+
+def _require_disposable(name: str) -> None:
+    if not re.fullmatch(r"runbook_[a-z0-9_]{1,55}", name):
+        raise SafetyError(
+            f"The database {name} is not a disposable one.",
+            "Only databases whose names begin with runbook_ are renamed and dropped.",
+        )
+
+
+def _left_over(name: str, now: float, private: bool) -> bool:
+    found = _NAME.fullmatch(name)
+    if not found:
+        return False
+    purpose, age = found[1], now - int(found[2])
+    if purpose == "clone":
+        return age > 7 * _DAY
+    return age > _DAY or (private and not _alive(int(found[3])))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _copy(connection: Connection, name: str, template: str) -> None:
+    """Copy a database; a session that is just leaving the template gets a moment to go."""
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            return _execute(connection, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        except pg_errors.ObjectInUse:
+            if time.monotonic() > deadline:
+                raise GateError(
+                    f"The database {template} cannot be copied while sessions are open in it.",
+                    "Close them, then try again.",
+                ) from None
+            time.sleep(0.05)
+
+
+def _locale_of(connection: Connection) -> dict[str, Any]:
+    """Return the database's row of pg_database, whatever columns this major has."""
+    ((row,),) = fetch(
+        connection,
+        "SELECT to_jsonb(d) || jsonb_build_object('encoding', pg_encoding_to_char(d.encoding))"
+        " FROM pg_catalog.pg_database d WHERE datname = current_database()",
+    )
+    return dict(row)
+
+
+def _locales(row: dict[str, Any] | None, major: int) -> list[tuple[str, str]]:
+    """Return what to try after CREATE DATABASE, best first, each with its name for a note."""
+    encoding = row["encoding"] if row else "UTF8"
+    libc = " LOCALE_PROVIDER libc" if major >= 15 else ""
+    choices = [_same_locale(row, major)] if row else []
+    if encoding == "UTF8" and major >= 17:
+        builtin = "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LC_COLLATE 'C' LC_CTYPE 'C'"
+        choices.append((f"ENCODING 'UTF8' {builtin}", "C.UTF-8"))
+    for name in ("C.UTF-8", "C"):
+        if name == "C" or encoding == "UTF8":
+            options = f"ENCODING '{encoding}'{libc} LC_COLLATE '{name}' LC_CTYPE '{name}'"
+            choices.append((options, name))
+    return choices
+
+
+def _same_locale(row: dict[str, Any], major: int) -> tuple[str, str]:
+    collate, ctype = row["datcollate"].replace("'", "''"), row["datctype"].replace("'", "''")
+    options = f"ENCODING '{row['encoding']}' LC_COLLATE '{collate}' LC_CTYPE '{ctype}'"
+    provider = row.get("datlocprovider", "c")
+    locale = str(row.get("datlocale") or row.get("daticulocale") or "").replace("'", "''")
+    if provider == "i":
+        return f"{options} LOCALE_PROVIDER icu ICU_LOCALE '{locale}'", f"{locale} (ICU)"
+    if provider == "b":
+        return f"{options} LOCALE_PROVIDER builtin BUILTIN_LOCALE '{locale}'", locale
+    return options + (" LOCALE_PROVIDER libc" if major >= 15 else ""), row["datcollate"]
+
+
+def _execute(connection: Connection, statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split())
