@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -132,30 +134,100 @@ class Dsn:
         return self.redacted
 
 
-def secret_forms(secret: str) -> tuple[str, ...]:
+COMMON_WORDS = frozenset(
+    (
+        *("postgres", "postgresql", "password", "passwort", "secret", "admin", "root", "user"),
+        *("test", "runbook", "alembic", "localhost", "public", "database", "development"),
+        *("staging", "production"),
+    )
+)
+"""Passwords that are also plain words of every report: they are searched in their place only."""
+
+_SEPARATORS = "@:/?#"
+
+
+def secret_forms(secret: str, names: Iterable[str] = ()) -> tuple[str, ...]:
     """Return every form in which ``secret`` may appear in a text, the longest first.
 
-    Raw, URL-encoded in both fashions, base64 at the three alignments, and, since drivers print
-    fragments of a badly escaped address, the parts between ``@ : / ? #`` of four or more letters.
-    Secrets shorter than four characters have no safe form to search for and give none.
+    Raw, percent-encoded in the usual fashions, as JSON, HTML, Python and libpq escape it, in
+    hexadecimal, base64 at the three alignments, and, since drivers print fragments of a badly
+    escaped address, what stands before and after each of ``@ : / ? #``.
+
+    A secret of fewer than four characters, and one that is a common word or among ``names`` (the
+    user, the database, the host), would be found everywhere: of those only the forms that show
+    it as a password are given, such as ``:word@`` and ``password=word``.
     """
-    if len(secret) < 4:
+    lawful = COMMON_WORDS | {name.casefold() for name in names}
+    if not secret:
         return ()
-    forms = {secret, quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1]}
-    raw = secret.encode()
-    for shift in range(3):
-        encoded = base64.b64encode(b"\0" * shift + raw).decode().rstrip("=")
-        inner = encoded[shift + 1 if shift else 0 : len(encoded) - (len(encoded) % 4 and 1)]
-        if len(inner) >= 8:
-            forms.add(inner)
-    forms.update(part for part in re.split(r"[@:/?#]", secret) if len(part) >= 4)
+    if len(secret) < 4 or secret.casefold() in lawful:
+        return _in_place(secret)
+    forms = _escaped(secret) | _encoded(secret.encode())
+    forms |= {part for part in _fragments(secret) if part.casefold() not in lawful}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return ``text`` with every form of every secret masked."""
-    for form in sorted(
-        {form for secret in secrets for form in secret_forms(secret)}, key=lambda f: -len(f)
-    ):
-        text = text.replace(form, MASK)
-    return re.sub(r"(postgres(?:ql)?(?:\+\w+)?://[^\s:/@]+):[^\s@]+@", rf"\1:{MASK}@", text)
+def _in_place(secret: str) -> tuple[str, ...]:
+    quoted = {secret, quote(secret, safe="")}
+    forms = {f":{form}@" for form in quoted}
+    for key in ("password", "PASSWORD"):
+        for mark in ("=", "='", '="', "': '", '": "', ": "):
+            forms |= {f"{key}{mark}{form}" for form in quoted}
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
+def _escaped(secret: str) -> set[str]:
+    percent = {quote(secret, safe=safe) for safe in ("", "/", " +")} | {quote_plus(secret)}
+    percent |= {re.sub("%[0-9A-F]{2}", lambda m: m[0].lower(), form) for form in percent}
+    plain = {secret, repr(secret)[1:-1], html.escape(secret), html.escape(secret, quote=False)}
+    plain |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    plain.add(secret.replace("\\", "\\\\").replace("'", "\\'"))
+    return percent | plain | {secret.encode().hex()}
+
+
+def _encoded(raw: bytes) -> set[str]:
+    """Base64 of ``raw`` alone, and the characters it alone decides behind 0, 1 or 2 other bytes.
+
+    Each character carries 6 bits: with ``shift`` unknown bytes before, the first that depends on
+    ``raw`` only is number ceil(8 * shift / 6), and the last ends at floor(8 * (shift + len) / 6).
+    Fewer than six such characters would match by chance.
+    """
+    forms = {base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()}
+    for shift in range(3):
+        first, end = -(-8 * shift // 6), 8 * (shift + len(raw)) // 6
+        if end - first >= 6:
+            padded = b"\0" * shift + raw
+            forms.add(base64.b64encode(padded).decode()[first:end])
+            forms.add(base64.urlsafe_b64encode(padded).decode()[first:end])
+    return forms
+
+
+def _fragments(secret: str) -> set[str]:
+    cuts = [index for index, letter in enumerate(secret) if letter in _SEPARATORS]
+    parts = set(re.split(f"[{_SEPARATORS}]", secret))
+    parts |= {secret[:cut] for cut in cuts} | {secret[cut + 1 :] for cut in cuts}
+    return {part for part in parts if len(part) >= 4}
+
+
+def redact(text: str, secrets: Iterable[str], names: Iterable[str] = ()) -> str:
+    """Return ``text`` with every form of every secret masked; ``names`` as in secret_forms."""
+    known = tuple(names)
+    return mask(text, {form for secret in secrets for form in secret_forms(secret, known)})
+
+
+def mask(text: str, forms: Iterable[str]) -> str:
+    """Return ``text`` with the given forms masked, and the password of any PostgreSQL URL."""
+    for form in sorted(forms, key=lambda item: (-len(item), item)):
+        text = text.replace(form, _masked(form))
+    return _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
+
+
+def _masked(form: str) -> str:
+    """Keep what surrounds a password that is searched in its place only."""
+    if form.startswith(":") and form.endswith("@"):
+        return f":{MASK}@"
+    lead = re.match(r"""(?:password|PASSWORD)(?:=['"]?|['"]?: ['"]?)""", form)
+    return f"{lead[0]}{MASK}" if lead else MASK
+
+
+_URL_PASSWORD = re.compile(r"""(postgres(?:ql)?(?:\+\w+)?://[^\s:/@'"<>]*):[^\s'"<>]+@""")
