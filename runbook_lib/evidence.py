@@ -1,0 +1,334 @@
+"""Evidence: the folder of one run, its events and artifacts, and who may write there."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import errno
+import fcntl
+import json
+import os
+import re
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from runbook_lib.artifacts import Artifact, from_json, to_json
+from runbook_lib.config import Environment
+from runbook_lib.errors import GateError, RunbookError, SafetyError
+
+SEAL = "run.json"
+SIGNATURE = "run.json.dsse"
+EVENTS = "events.jsonl"
+SUPERSEDED = "superseded"
+LOCK = ".lock"
+RUNNER_VARIABLE = "RUNBOOK_RUNNER_PID"
+_STAMP = "%Y%m%dT%H%M%SZ"
+_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
+
+PhaseStatus = Literal["passed", "failed", "approval-needed", "refused", "interrupted"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseResult(Artifact):
+    """How one phase ended: one sentence for people, ``seconds`` of wall time, an exit code."""
+
+    phase: str
+    status: PhaseStatus
+    sentence: str
+    seconds: float = 0.0
+    exit_code: int = 0
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` so that a reader sees the older file or the whole new one.
+
+    Raises RunbookError when the disk is full or the folder is gone; the older file then stays.
+    """
+    try:
+        _replace(path, data)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        reason = "there is no space left" if full else error.strerror
+        raise RunbookError(
+            f"{path.name} could not be written: {reason}.",
+            "What was there before is unchanged. Free some space, then run again."
+            if full
+            else "What was there before is unchanged. Check the folder, then run again.",
+        ) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` last through a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def pretty(value: Any) -> bytes:
+    """Return readable JSON of ``value`` with sorted keys, as the archive keeps it."""
+    text = json.dumps(to_json(value), sort_keys=True, indent=2, ensure_ascii=False)
+    return f"{text}\n".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """``outputs/<environment>/<UTC time>-<run>/``: everything that one run leaves behind."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, environment: Environment, run: str = "latest") -> RunFolder:
+        """Open a run's folder: ``latest`` (newest unsealed, else a new one), ``new`` or a name.
+
+        Raises SafetyError while another process runs this environment, and GateError when no
+        run has the given name.
+        """
+        require_free(environment)
+        home = environment.outputs / environment.name
+        runs = cls.all(home)
+        if run == "latest" and runs and not runs[-1].sealed:
+            return runs[-1]
+        if run in ("latest", "new"):
+            return cls._create(home, runs)
+        return cls._named(run, runs)
+
+    @classmethod
+    def _create(cls, home: Path, runs: tuple[RunFolder, ...]) -> RunFolder:
+        """Make a folder whose name sorts behind all others, also within the same second."""
+        moment = datetime.now(UTC)
+        if runs:
+            newest = datetime.strptime(runs[-1].name[:16], _STAMP).replace(tzinfo=UTC)
+            moment = max(moment, newest + timedelta(seconds=1))
+        folder = cls(home / f"{moment.strftime(_STAMP)}-{secrets.token_hex(3)}")
+        folder.path.mkdir(parents=True)
+        folder.append_event("opened")
+        return folder
+
+    @classmethod
+    def _named(cls, run: str, runs: tuple[RunFolder, ...]) -> RunFolder:
+        for folder in runs:
+            if folder.name == run:
+                return folder
+        names = [folder.name for folder in runs]
+        near = difflib.get_close_matches(run, names, 3, 0.4) or names[-3:]
+        raise GateError(
+            f"There is no run {run!r}.",
+            f"Near it: {', '.join(near)}." if near else "This environment has no runs yet.",
+        )
+
+    @classmethod
+    def all(cls, home: Path) -> tuple[RunFolder, ...]:
+        """Every run below ``outputs/<environment>``, the oldest first."""
+        if not home.is_dir():
+            return ()
+        names = sorted(item.name for item in home.iterdir() if _NAME.fullmatch(item.name))
+        return tuple(cls(home / name) for name in names)
+
+    @classmethod
+    def holding(cls, path: Path) -> RunFolder | None:
+        """Return the run's folder in which a file lies directly, if it is one."""
+        folder = path.resolve().parent
+        is_run = _NAME.fullmatch(folder.name) and (folder / EVENTS).exists()
+        return cls(folder) if is_run else None
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def environment(self) -> str:
+        return self.path.parent.name
+
+    @property
+    def sealed(self) -> bool:
+        return (self.path / SEAL).exists()
+
+    def has(self, name: str) -> bool:
+        return self._file(name).is_file()
+
+    def read(self, name: str, cls: type[T]) -> T:
+        """Read an artifact. Raises GateError when it is not there, ConfigurationError when bad."""
+        try:
+            data = json.loads(self._file(name).read_text())
+        except FileNotFoundError as error:
+            raise GateError(
+                f"The run {self.name} has no {self._file(name).name} yet.",
+                "Run the notebook that makes it first.",
+            ) from error
+        except ValueError as error:
+            raise GateError(
+                f"{self._file(name).name} of the run {self.name} is not JSON.",
+                "It was changed; run the notebook that makes it again.",
+            ) from error
+        return data if cls is dict else from_json(cls, data)
+
+    def write(self, name: str, artifact: Any) -> Path:
+        """Write an artifact (or JSON data) atomically; what stood there is kept as superseded."""
+        return self.write_bytes(self._file(name).name, pretty(artifact))
+
+    def write_text(self, file: str, text: str) -> Path:
+        return self.write_bytes(file, text.encode())
+
+    def write_bytes(self, file: str, data: bytes) -> Path:
+        """Write any file of the run. Raises SafetyError when the run is sealed."""
+        path = self.path / file
+        self.require_open()
+        if path.is_file() and path.read_bytes() == data:
+            return path
+        self.supersede(file)
+        atomic_write(path, data)
+        return path
+
+    def supersede(self, file: str) -> None:
+        """Move a former file away, numbered, so that nothing good is ever overwritten."""
+        path = self.path / file
+        self.require_open()
+        if not path.exists():
+            return
+        attic = self.path / SUPERSEDED
+        attic.mkdir(exist_ok=True)
+        number = 1
+        while (attic / f"{path.stem}.{number}{path.suffix}").exists():
+            number += 1
+        path.rename(attic / f"{path.stem}.{number}{path.suffix}")
+
+    def require_open(self) -> None:
+        if self.sealed:
+            raise SafetyError(
+                f"The run {self.name} is sealed; nothing may be written to it.",
+                "Use run = 'latest' or run = 'new'.",
+            )
+
+    def append_event(self, event: str, phase: str = "", **detail: str | float) -> None:
+        """Add one line to the run's event log, with the time in UTC."""
+        self.require_open()
+        line = {"at": now(), "event": event, **({"phase": phase} if phase else {}), **detail}
+        data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+        handle = os.open(self.path / EVENTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(handle, data)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def events(self) -> tuple[dict[str, Any], ...]:
+        """Read the event log; a last line that was cut off by a crash is left out."""
+        try:
+            lines = (self.path / EVENTS).read_text().splitlines()
+        except FileNotFoundError:
+            return ()
+        found = []
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+        return tuple(found)
+
+    def _file(self, name: str) -> Path:
+        return self.path / (name if name.endswith(".json") else f"{name}.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """The process that runs an environment now, and since when (UTC)."""
+
+    pid: int
+    since: str
+
+
+@contextlib.contextmanager
+def locked(environment: Environment) -> Iterator[None]:
+    """Hold an environment's lock; kernels started meanwhile may write to its runs.
+
+    Raises SafetyError that names the holder. The lock ends with the process, however it ends.
+    """
+    home = environment.outputs / environment.name
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / LOCK).open("a+b") as stream:
+        if not _take(stream.fileno()):
+            raise _busy(environment, holder(environment))
+        _describe_holder(stream.fileno())
+        before = os.environ.get(RUNNER_VARIABLE)
+        os.environ[RUNNER_VARIABLE] = str(os.getpid())
+        try:
+            yield
+        finally:
+            os.ftruncate(stream.fileno(), 0)
+            os.environ.pop(RUNNER_VARIABLE)
+            if before is not None:
+                os.environ[RUNNER_VARIABLE] = before
+
+
+def _take(handle: int) -> bool:
+    """Take the lock, with some patience for those who only look who holds it."""
+    for _ in range(5):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            time.sleep(0.05)
+    return False
+
+
+def _describe_holder(handle: int) -> None:
+    os.ftruncate(handle, 0)
+    os.write(handle, json.dumps({"pid": os.getpid(), "since": now()}).encode())
+
+
+def holder(environment: Environment) -> Holder | None:
+    """Return who holds the environment's lock at this moment, or None."""
+    path = environment.outputs / environment.name / LOCK
+    try:
+        with path.open("rb") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                data = json.loads(stream.read() or b"{}")
+                return Holder(pid=int(data.get("pid", 0)), since=str(data.get("since", "")))
+    except (FileNotFoundError, ValueError):
+        return None
+    return None
+
+
+def require_free(environment: Environment) -> None:
+    """Raise SafetyError when a process that did not start this one runs the environment."""
+    found = holder(environment)
+    mine = {str(os.getpid()), os.environ.get(RUNNER_VARIABLE, "")}
+    if found and str(found.pid) not in mine:
+        raise _busy(environment, found)
+
+
+def _busy(environment: Environment, found: Holder | None) -> SafetyError:
+    who = f"process {found.pid} since {found.since}" if found else "another process"
+    return SafetyError(
+        f"The environment {environment.name} is being run by {who}.",
+        "Wait until it has ended; two runs at once would falsify each other's evidence.",
+    )

@@ -1,0 +1,235 @@
+"""Scrub: keep secrets and this machine's absolute paths out of what is archived."""
+
+from __future__ import annotations
+
+import functools
+import html
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from runbook_lib.config import Environment, load_environment
+from runbook_lib.dsn import Dsn, mask, secret_forms
+from runbook_lib.errors import ConfigurationError, RunbookError
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_TAG = re.compile(r"<[^>]{0,400}>")
+_CELL_FILE = re.compile(r"[\w/.<>+-]*/ipykernel_\d+/\d+\.py")
+_SECRET_NAME = re.compile(r"PASSW|SECRET|TOKEN|API_?KEY|CREDENTIAL", re.IGNORECASE)
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scrub:
+    """What has to be masked: ``forms`` of secrets, and ``places`` as (path, placeholder) pairs.
+
+    Both are in the order in which they are tried, the longest first.
+    """
+
+    forms: tuple[str, ...] = field(default=(), repr=False)
+    places: tuple[tuple[str, str], ...] = ()
+
+    def clean(self, text: str) -> str:
+        """Return ``text`` with secrets masked and paths replaced by placeholders."""
+        if self.forms and self.leaks(text) and not _pattern(self.forms).search(text):
+            text = _ANSI.sub("", text)
+        text = _CELL_FILE.sub("<cell>", mask(text, self.forms))
+        if not self.places:
+            return text
+        names = dict(self.places)
+        return _path_pattern(self.places).sub(lambda found: names[found[0]], text)
+
+    def clean_data(self, value: Any) -> Any:
+        """Return nested mappings and sequences of JSON data with every text cleaned."""
+        if isinstance(value, str):
+            return self.clean(value)
+        if isinstance(value, dict):
+            return type(value)({key: self.clean_data(item) for key, item in value.items()})
+        if isinstance(value, (list, tuple)):
+            return [self.clean_data(item) for item in value]
+        return value
+
+    def leaks(self, text: str) -> bool:
+        """Say whether a form of a secret is in ``text``, also behind colours and markup."""
+        if not self.forms:
+            return False
+        pattern = _pattern(self.forms)
+        views = (text, _ANSI.sub("", text), html.unescape(_TAG.sub("", text)))
+        return any(pattern.search(view) for view in views)
+
+    def paths(self, text: str) -> tuple[str, ...]:
+        """Return the placeholders of the machine's paths that are in ``text``, sorted."""
+        if not self.places:
+            return ()
+        names = dict(self.places)
+        return tuple(sorted({names[found] for found in _path_pattern(self.places).findall(text)}))
+
+
+@functools.lru_cache(maxsize=32)
+def _pattern(forms: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, forms)))
+
+
+@functools.lru_cache(maxsize=32)
+def _path_pattern(places: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
+    paths = "|".join(re.escape(path) for path, _ in places)
+    return re.compile(rf"(?<![\w.\-])(?:{paths})(?![\w\-])")
+
+
+def scrub_for(environment: Environment) -> Scrub:
+    """Build the Scrub of one environment; an address that cannot be resolved adds no secret."""
+    try:
+        dsn: Dsn | None = environment.dsn()
+    except ConfigurationError:
+        dsn = None
+    names = (dsn.user, dsn.database, dsn.host, environment.name) if dsn else (environment.name,)
+    own = [*_dsn_secrets(dsn), *_settings_secrets(environment)] if dsn else []
+    places = (
+        (environment.project_root, "<project>"),
+        (environment.folder, "<project>"),
+        (environment.outputs, "<outputs>"),
+        (environment.state_folder, "<state>"),
+    )
+    return _build([*own, *_variable_secrets()], names, places)
+
+
+def scrub_for_parameters(parameters: Mapping[str, Any]) -> Scrub:
+    """Build a Scrub from a notebook's parameters: of its environment, where it can be read."""
+    try:
+        name, config = str(parameters.get("environment", "")), str(parameters.get("config", ""))
+        return scrub_for(load_environment(name, config))
+    except RunbookError:
+        return _build(list(_variable_secrets()), (), ((Path.cwd(), "<project>"),))
+
+
+def _build(
+    secrets: Iterable[str], names: Iterable[str], places: Iterable[tuple[Path, str]]
+) -> Scrub:
+    known = tuple(names)
+    forms = {form for secret in secrets for form in secret_forms(secret, known)}
+    return Scrub(
+        forms=tuple(sorted(forms, key=lambda form: (-len(form), form))),
+        places=_places((*places, *_machine_places())),
+    )
+
+
+def _dsn_secrets(dsn: Dsn | None) -> Iterator[str]:
+    if dsn is not None:
+        yield dsn.password
+        yield from (value for key, value in dsn.options.items() if _SECRET_NAME.search(key))
+
+
+def _settings_secrets(environment: Environment) -> Iterator[str]:
+    """Values of ``[project.env]`` that are named as secrets, and the alert's address."""
+    for key, value in environment.project.env.items():
+        if _SECRET_NAME.search(key) and "{" not in value:
+            yield value
+    if environment.alerts.webhook_env:
+        yield os.environ.get(environment.alerts.webhook_env, "")
+
+
+def _variable_secrets() -> Iterator[str]:
+    """Passwords of every PostgreSQL address among the environment variables, and PGPASSWORD."""
+    yield os.environ.get("PGPASSWORD", "")
+    for value in os.environ.values():
+        if value.startswith(("postgres://", "postgresql://", "postgresql+")):
+            try:
+                yield Dsn.parse(value).password
+            except ConfigurationError:
+                continue
+
+
+def _machine_places() -> Iterator[tuple[Path, str]]:
+    yield Path(__file__).resolve().parent.parent, "<runbook>"
+    yield Path(sys.prefix), "<python>"
+    yield Path(sys.base_prefix), "<python>"
+    yield Path(sys.executable).parent.parent, "<python>"
+    yield Path(tempfile.gettempdir()), "<tmp>"
+    yield Path.home(), "<home>"
+
+
+def _places(pairs: Iterable[tuple[Path, str]]) -> tuple[tuple[str, str], ...]:
+    """Every spelling of each path, the longest first; the first placeholder of a path counts.
+
+    The root folder and system prefixes such as /usr say nothing of the machine and are left.
+    """
+    found: dict[str, str] = {}
+    for path, placeholder in pairs:
+        for spelling in (str(path), str(path.resolve())):
+            if spelling not in ("/", "/usr", "/usr/local", "."):
+                found.setdefault(spelling, placeholder)
+                found.setdefault(quote(spelling, safe=""), placeholder)
+    return tuple(sorted(found.items(), key=lambda item: (-len(item[0]), item[0])))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leak:
+    """Where a secret stands: the file, and the index of the notebook's cell (or None)."""
+
+    file: str
+    cell: int | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.cell is None else f"{self.file}, cell {self.cell}"
+
+
+def find_leaks(folder: Path, files: Iterable[str], scrub: Scrub) -> tuple[Leak, ...]:
+    """Search files (relative to ``folder``) for secrets; custom-format dumps are left out."""
+    return tuple(leak for name in files for leak in _leaks_of(folder / name, name, scrub))
+
+
+def _leaks_of(path: Path, name: str, scrub: Scrub) -> Iterator[Leak]:
+    if not scrub.forms or _is_dump(path):
+        return
+    if name.endswith(".ipynb"):
+        yield from _notebook_leaks(path, name, scrub)
+    elif any(scrub.leaks(piece) for piece in _pieces(path, len(scrub.forms[0]) + 400)):
+        yield Leak(file=name)
+
+
+def _notebook_leaks(path: Path, name: str, scrub: Scrub) -> Iterator[Leak]:
+    try:
+        notebook = json.loads(path.read_text(errors="replace"))
+        cells = notebook.pop("cells", [])
+    except (ValueError, AttributeError):
+        notebook, cells = path.read_text(errors="replace"), []
+    for index, cell in enumerate(cells):
+        if any(scrub.leaks(text) for text in _texts(cell)):
+            yield Leak(file=name, cell=index)
+    if any(scrub.leaks(text) for text in _texts(notebook)):
+        yield Leak(file=name)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in JSON data; a list of lines also joined, as notebooks split their texts."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for item in value.values() for text in _texts(item))
+        yield from (str(key) for key in value)
+    elif isinstance(value, list):
+        if value and all(isinstance(item, str) for item in value):
+            yield "".join(value)
+        else:
+            yield from (text for item in value for text in _texts(item))
+
+
+def _is_dump(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(5) == b"PGDMP"
+
+
+def _pieces(path: Path, overlap: int) -> Iterator[str]:
+    """The file's text in pieces that overlap, so that nothing hides at a border."""
+    with path.open("rb") as stream:
+        rest = b""
+        while chunk := stream.read(_CHUNK):
+            rest = rest[-overlap:] + chunk
+            yield rest.decode(errors="replace")
