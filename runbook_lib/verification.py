@@ -1,0 +1,212 @@
+"""Verification: re-compute an archive's digests and its chain, from the archive alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from runbook_lib.artifacts import Artifact, file_digest
+from runbook_lib.errors import ConfigurationError, SafetyError
+from runbook_lib.evidence import SEAL, SIGNATURE, RunFolder
+from runbook_lib.seal import (
+    HEAD,
+    PUBLIC_VARIABLE,
+    Link,
+    Sealed,
+    check_signature,
+    list_files,
+    load_public,
+    read_head,
+    read_sealed,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyResult(Artifact):
+    """``name`` is ``environment/run``; the sentence says what is good, or first what is not."""
+
+    name: str
+    ok: bool
+    sentence: str
+
+
+def verify(
+    outputs: Path, environment: str | None = None, run: str | None = None, key: str = ""
+) -> tuple[VerifyResult, ...]:
+    """Check every run (or one environment's, or one run): its files, its seal, its place in the
+    chain, and its signature.
+
+    ``key`` (or $RUNBOOK_PUBLIC_KEY) names a public key; every run then has to be signed by it.
+    Raises ConfigurationError when there is nothing of that name, or the key cannot be read.
+    """
+    named = key or os.environ.get(PUBLIC_VARIABLE, "")
+    public = load_public(Path(named)) if named else None
+    results = [item for home in _homes(outputs, environment) for item in _verify_home(home, public)]
+    if run is not None:
+        results = [item for item in results if item.name.endswith(f"/{run}")]
+    if not results:
+        wanted = run or environment or ""
+        raise ConfigurationError(
+            f"The archive {outputs.name}/ holds no run{f' {wanted!r}' if wanted else ''}.",
+            "Run: runbook run",
+        )
+    return tuple(results)
+
+
+def _homes(outputs: Path, environment: str | None) -> tuple[Path, ...]:
+    if environment is not None:
+        return (outputs / environment,)
+    if not outputs.is_dir():
+        return ()
+    return tuple(sorted(item for item in outputs.iterdir() if item.is_dir()))
+
+
+def _verify_home(home: Path, key: Ed25519PublicKey | None) -> Iterator[VerifyResult]:
+    folders = {folder.name: folder for folder in RunFolder.all(home)}
+    sealed = _readable(folders)
+    chain = _chain_faults(home, folders, sealed)
+    for name in sorted({*folders, *chain}):
+        if name not in folders:
+            fault = chain[name]
+        elif not folders[name].sealed:
+            fault = chain.get(name) or "it is not sealed, so it proves nothing yet"
+        elif name not in sealed:
+            fault = f"{SEAL} was changed: it cannot be read as a seal"
+        else:
+            fault = (
+                _name_fault(sealed[name]) or chain.get(name, "") or _run_fault(sealed[name], key)
+            )
+        good = _praise(sealed[name], key) if not fault else ""
+        label = f"{home.name}/{name}"
+        yield VerifyResult(name=label, ok=not fault, sentence=f"{label}: {fault or good}.")
+
+
+def _readable(folders: dict[str, RunFolder]) -> dict[str, Sealed]:
+    found = {}
+    for name, folder in folders.items():
+        try:
+            found[name] = read_sealed(folder)
+        except ConfigurationError:
+            continue
+    return found
+
+
+def _praise(run: Sealed, key: Ed25519PublicKey | None) -> str:
+    signed = (run.folder.path / SIGNATURE).exists()
+    signature = ", the signature is good" if key else ", signed (no key given to check it)"
+    return (
+        f"all {len(run.files)} files are as sealed, verdict {run.record.verdict}"
+        f"{signature if signed else ''}"
+    )
+
+
+def _name_fault(run: Sealed) -> str:
+    if run.record.run != run.folder.name or run.record.environment != run.folder.environment:
+        return (
+            f"the folder was swapped or renamed: its seal is that of "
+            f"{run.record.environment}/{run.record.run}"
+        )
+    return ""
+
+
+def _run_fault(run: Sealed, key: Ed25519PublicKey | None) -> str:
+    """Return the first thing that is wrong within the run's own folder, or ""."""
+    return _file_fault(run) or _signature_fault(run, key)
+
+
+def _file_fault(run: Sealed) -> str:
+    try:
+        present = set(list_files(run.folder))
+    except SafetyError as error:
+        return error.message.rstrip(".")
+    missing = sorted(set(run.files) - present)
+    if missing:
+        return f"{_named(missing)} missing"
+    extra = sorted(present - set(run.files))
+    if extra:
+        return f"{_named(extra)} not in the seal: added after it"
+    changed = [n for n, sha in sorted(run.files.items()) if file_digest(run.folder.path / n) != sha]
+    return f"{_named(changed)} changed after it was sealed" if changed else ""
+
+
+def _named(files: list[str]) -> str:
+    shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+    return f"{shown} {'is' if len(files) == 1 else 'are'}"
+
+
+def _signature_fault(run: Sealed, key: Ed25519PublicKey | None) -> str:
+    path = run.folder.path / SIGNATURE
+    if not path.exists():
+        return "it is not signed, though a key was given" if key else ""
+    return check_signature(path.read_bytes(), (run.folder.path / SEAL).read_bytes(), key)
+
+
+def _chain_faults(
+    home: Path, folders: dict[str, RunFolder], sealed: dict[str, Sealed]
+) -> dict[str, str]:
+    """Say, by run, where what later runs (and the head pointer) remember is not what is there."""
+    faults: dict[str, str] = {}
+    for link, witness in _memories(home, sealed):
+        if link.run not in folders:
+            faults[link.run] = f"the run is gone, though {witness} names it: the chain is broken"
+        elif not folders[link.run].sealed:
+            faults[link.run] = f"its {SEAL} is gone, though {witness} names it"
+        elif file_digest(folders[link.run].path / SEAL) != link.sha256:
+            faults[link.run] = f"{SEAL} was changed after {witness} recorded its digest"
+    return {**_order_faults(home, sealed), **faults}
+
+
+def _memories(home: Path, sealed: dict[str, Sealed]) -> Iterator[tuple[Link, str]]:
+    for name, run in sealed.items():
+        if run.record.previous is not None:
+            yield run.record.previous, name
+    head = _head(home)
+    if head is not None:
+        yield head, HEAD
+
+
+def _head(home: Path) -> Link | None:
+    try:
+        return read_head(home)
+    except ConfigurationError:
+        return None
+
+
+def _order_faults(home: Path, sealed: dict[str, Sealed]) -> dict[str, str]:
+    """Each sealed run is named by at most one other, and the head's chain reaches them all."""
+    faults: dict[str, str] = {}
+    children: dict[str, str] = {}
+    for name, run in sorted(sealed.items()):
+        before = run.record.previous.run if run.record.previous else ""
+        if before in children:
+            faults[name] = (
+                f"the chain is broken: {children[before]} also names "
+                f"{before or 'no run'} as the one before it"
+            )
+        children.setdefault(before, name)
+    reached, whole = _walk_back(_newest(home, children), sealed)
+    if whole:
+        beside = sorted(set(sealed) - reached - set(faults))
+        faults.update((name, f"it is not on the chain that ends at {HEAD}") for name in beside)
+    return faults
+
+
+def _newest(home: Path, children: dict[str, str]) -> str:
+    """The head pointer may lag by one run: a crash between the seal and the pointer."""
+    head = _head(home)
+    name = head.run if head else ""
+    return children.get(name, name)
+
+
+def _walk_back(name: str, sealed: dict[str, Sealed]) -> tuple[set[str], bool]:
+    """Return the runs on the chain that ends at ``name``, and whether it has its beginning."""
+    reached: set[str] = set()
+    while name in sealed and name not in reached:
+        reached.add(name)
+        before = sealed[name].record.previous
+        name = before.run if before else ""
+    return reached, not name

@@ -1,0 +1,367 @@
+"""The archive: what is kept, how a run is sealed, and what tampering looks like."""
+
+from __future__ import annotations
+
+import base64
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from runbook_lib.config import Environment, ProjectSettings
+from runbook_lib.errors import GateError, RunbookError, SafetyError
+from runbook_lib.evidence import PhaseResult, RunFolder, atomic_write, locked
+from runbook_lib.scrub import scrub_for
+from runbook_lib.seal import Sealed, seal
+from runbook_lib.verification import VerifyResult, verify
+
+SECRET = "Tr0ub4dor&3@x/y"
+DONE = PhaseResult(phase="02_audit", status="passed", sentence="8 revisions", seconds=1.2)
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    monkeypatch.setenv("WALLET_URL", "postgresql://app:Tr0ub4dor%263%40x%2Fy@db/wallet")
+    return Environment(
+        name="staging",
+        project=ProjectSettings(),
+        folder=tmp_path,
+        outputs=tmp_path / "outputs",
+        url_env="WALLET_URL",
+    )
+
+
+def sealed_run(environment: Environment, content: str = "proof") -> Sealed:
+    folder = RunFolder.open(environment, "new")
+    folder.write("02_audit", {"content": content})
+    folder.write_text("repair.patch", "--- a\n+++ b\n")
+    return seal(folder, verdict="repaired", phases=[DONE], scrub=scrub_for(environment))
+
+
+def only(results: tuple[VerifyResult, ...]) -> VerifyResult:
+    (bad,) = [result for result in results if not result.ok]
+    return bad
+
+
+class TestRunFolder:
+    def test_latest_is_the_newest_unsealed_run_else_a_new_one(
+        self, environment: Environment
+    ) -> None:
+        first = RunFolder.open(environment)
+        assert RunFolder.open(environment) == first
+        seal(first, verdict="healthy", phases=[], scrub=scrub_for(environment))
+        second = RunFolder.open(environment)
+        assert second.name > first.name
+        assert RunFolder.open(environment, first.name) == first
+
+    def test_an_unknown_run_is_answered_with_the_near_ones(self, environment: Environment) -> None:
+        folder = RunFolder.open(environment)
+        with pytest.raises(GateError, match=folder.name):
+            RunFolder.open(environment, folder.name[:-1])
+
+    def test_nothing_good_is_overwritten(self, environment: Environment) -> None:
+        folder = RunFolder.open(environment)
+        for content in ("one", "two", "two", "three"):
+            folder.write("02_audit", {"content": content})
+        kept = sorted((folder.path / "superseded").iterdir())
+        assert [json.loads(path.read_text())["content"] for path in kept] == ["one", "two"]
+        assert folder.read("02_audit", dict) == {"content": "three"}
+
+    def test_a_missing_artifact_names_the_file(self, environment: Environment) -> None:
+        with pytest.raises(GateError, match=r"no 03_cleanup\.json yet"):
+            RunFolder.open(environment).read("03_cleanup", dict)
+
+    def test_a_sealed_run_takes_nothing_more(self, environment: Environment) -> None:
+        folder = sealed_run(environment).folder
+        with pytest.raises(SafetyError, match="is sealed"):
+            folder.write("02_audit", {"content": "later"})
+
+    def test_a_broken_last_event_is_left_out(self, environment: Environment) -> None:
+        folder = RunFolder.open(environment)
+        folder.append_event("started", "01_backup")
+        with (folder.path / "events.jsonl").open("a") as stream:
+            stream.write('{"at": "2026-1')
+        assert [event["event"] for event in folder.events()] == ["opened", "started"]
+
+
+def hold(environment: Environment, ready: str) -> None:
+    os.environ.pop("RUNBOOK_RUNNER_PID", None)
+    with locked(environment):
+        Path(ready).touch()
+        time.sleep(30)
+
+
+class TestLock:
+    def test_two_runs_at_once_are_refused_naming_the_holder(
+        self, environment: Environment, tmp_path: Path
+    ) -> None:
+        process = multiprocessing.get_context("fork").Process(
+            target=hold, args=(environment, str(tmp_path / "ready"))
+        )
+        process.start()
+        try:
+            while not (tmp_path / "ready").exists():
+                assert process.is_alive()
+            with pytest.raises(SafetyError, match=rf"process {process.pid} since 20"):
+                RunFolder.open(environment)
+            with pytest.raises(SafetyError, match=rf"process {process.pid}"), locked(environment):
+                pass
+        finally:
+            process.kill()
+            process.join()
+        with locked(environment):
+            assert RunFolder.open(environment).path.is_dir()
+
+
+class TestAtomicWrite:
+    def test_a_full_disk_leaves_the_older_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit.json"
+        path.write_text("older")
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        try:
+            with pytest.raises(RunbookError, match="no space left"):
+                atomic_write(path, b"x" * 5000)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert path.read_text() == "older"
+        assert [item.name for item in tmp_path.iterdir()] == ["audit.json"]
+
+
+class TestVerify:
+    def test_an_untouched_archive_is_good(self, environment: Environment) -> None:
+        runs = [sealed_run(environment), sealed_run(environment)]
+        results = verify(environment.outputs)
+        assert [result.ok for result in results] == [True, True]
+        assert "all 3 files are as sealed, verdict repaired" in results[0].sentence
+        assert runs[1].record.previous is not None
+        assert runs[1].record.previous.run == runs[0].folder.name
+
+    def test_the_archive_may_be_moved(self, environment: Environment, tmp_path: Path) -> None:
+        sealed_run(environment)
+        moved = tmp_path / "elsewhere"
+        environment.outputs.rename(moved)
+        assert all(result.ok for result in verify(moved))
+
+    def test_the_statement_is_in_toto(self, environment: Environment) -> None:
+        run = sealed_run(environment)
+        statement = json.loads((run.folder.path / "run.json").read_text())
+        assert statement["_type"] == "https://in-toto.io/Statement/v1"
+        assert statement["predicateType"] == "urn:alembic-runbook:run:v1"
+        names = [item["name"] for item in statement["subject"]]
+        assert names == ["02_audit.json", "events.jsonl", "repair.patch"]
+
+    @pytest.mark.parametrize(
+        ("tamper", "sentence"),
+        [
+            (lambda path: (path / "02_audit.json").write_text("{}"), "02_audit.json is changed"),
+            (lambda path: (path / "repair.patch").unlink(), "repair.patch is missing"),
+            (lambda path: (path / "more.txt").touch(), "more.txt is not in the seal"),
+            (lambda path: (path / "run.json").unlink(), "its run.json is gone"),
+            (lambda path: (path / "run.json").write_text("{}"), "run.json was changed"),
+            (lambda path: shutil.rmtree(path), "the run is gone, though HEAD.json names it"),
+            (lambda path: (path / "02_audit.json").symlink_to("x"), "symbolic link"),
+        ],
+        ids=["changed", "missing", "extra", "unsealed", "no-seal", "dropped", "link"],
+    )
+    def test_tampering_with_the_newest_run_is_told(
+        self, environment: Environment, tamper: Callable[[Path], object], sentence: str
+    ) -> None:
+        sealed_run(environment)
+        path = sealed_run(environment).folder.path
+        if sentence == "symbolic link":
+            (path / "02_audit.json").unlink()
+        tamper(path)
+        assert sentence in only(verify(environment.outputs)).sentence
+
+    def test_a_rewritten_verdict_is_told_by_the_next_run(self, environment: Environment) -> None:
+        first, second = sealed_run(environment), sealed_run(environment)
+        path = first.folder.path / "run.json"
+        path.write_text(path.read_text().replace('"repaired"', '"healthy"'))
+        bad = only(verify(environment.outputs))
+        assert bad.name.endswith(first.folder.name)
+        assert f"changed after {second.folder.name} recorded its digest" in bad.sentence
+
+    def test_a_dropped_run_is_named(self, environment: Environment) -> None:
+        runs = [sealed_run(environment) for _ in range(3)]
+        shutil.rmtree(runs[1].folder.path)
+        bad = only(verify(environment.outputs))
+        assert bad.name.endswith(runs[1].folder.name)
+        assert "gone" in bad.sentence
+
+    def test_swapped_runs_are_named(self, environment: Environment, tmp_path: Path) -> None:
+        first, second = sealed_run(environment, "a"), sealed_run(environment, "b")
+        first.folder.path.rename(tmp_path / "aside")
+        second.folder.path.rename(first.folder.path)
+        (tmp_path / "aside").rename(second.folder.path)
+        bad = [result for result in verify(environment.outputs) if not result.ok]
+        assert len(bad) == 2
+        assert all("swapped" in result.sentence for result in bad)
+
+    def test_a_crash_before_the_head_moved_on_is_caught_up_with(
+        self, environment: Environment
+    ) -> None:
+        head = sealed_run(environment).folder.path.parent / "HEAD.json"
+        before = head.read_text()
+        second = sealed_run(environment)
+        head.write_text(before)
+        assert all(result.ok for result in verify(environment.outputs))
+        third = sealed_run(environment)
+        assert third.record.previous is not None
+        assert third.record.previous.run == second.folder.name
+        assert all(result.ok for result in verify(environment.outputs))
+
+    def test_a_second_run_behind_the_same_one_is_told(self, environment: Environment) -> None:
+        first = sealed_run(environment)
+        hidden = sealed_run(environment, "forged").folder.path
+        aside = hidden.rename(environment.folder / hidden.name)
+        head = hidden.parent / "HEAD.json"
+        head.write_text(json.dumps({"run": first.folder.name, "sha256": first.sha256}))
+        sealed_run(environment)
+        aside.rename(hidden)
+        bad = [result for result in verify(environment.outputs) if not result.ok]
+        assert "also names" in bad[0].sentence
+
+    def test_an_unsealed_run_proves_nothing(self, environment: Environment) -> None:
+        RunFolder.open(environment)
+        assert "not sealed" in only(verify(environment.outputs)).sentence
+
+    def test_runs_sealed_out_of_order_are_a_good_chain(self, environment: Environment) -> None:
+        waiting = RunFolder.open(environment, "new")
+        sealed_run(environment)
+        seal(waiting, verdict="interrupted", phases=[], scrub=scrub_for(environment))
+        assert [result.ok for result in verify(environment.outputs)] == [True, True]
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        "form",
+        [
+            SECRET,
+            "Tr0ub4dor%263%40x%2Fy",
+            base64.b64encode(f"app:{SECRET}".encode()).decode(),
+            "Tr0ub4dor&amp;3@x/y",
+        ],
+        ids=["raw", "url-encoded", "base64", "html"],
+    )
+    def test_a_secret_blocks_the_seal_and_is_not_shown(
+        self, environment: Environment, form: str
+    ) -> None:
+        folder = RunFolder.open(environment)
+        folder.write_text("notes.txt", f"it is {form}!")
+        with pytest.raises(SafetyError, match=r"notes\.txt") as caught:
+            seal(folder, verdict="failed", phases=[], scrub=scrub_for(environment))
+        assert form not in str(caught.value)
+        assert not folder.sealed
+
+    def test_the_cell_of_a_notebook_is_named(self, environment: Environment) -> None:
+        folder = RunFolder.open(environment)
+        stream = {"output_type": "stream", "name": "stdout", "text": ["fine\n", SECRET]}
+        cells = [
+            {"cell_type": "markdown", "source": ["about"]},
+            {"cell_type": "code", "source": [], "outputs": [stream]},
+        ]
+        folder.write_text("02_audit.ipynb", json.dumps({"cells": cells, "metadata": {}}))
+        with pytest.raises(SafetyError, match=r"02_audit\.ipynb, cell 1 "):
+            seal(folder, verdict="failed", phases=[], scrub=scrub_for(environment))
+
+    def test_a_secret_behind_colours_is_found(self, environment: Environment) -> None:
+        folder = RunFolder.open(environment)
+        folder.write_text("02_audit.html", f"<b>{SECRET[:5]}</b><i>{SECRET[5:9]}</i>{SECRET[9:]}")
+        with pytest.raises(SafetyError, match=r"02_audit\.html"):
+            seal(folder, verdict="failed", phases=[], scrub=scrub_for(environment))
+
+    def test_a_dump_in_custom_format_is_not_searched(self, environment: Environment) -> None:
+        folder = RunFolder.open(environment)
+        (folder.path / "full.dump").write_bytes(b"PGDMP" + SECRET.encode())
+        assert seal(folder, verdict="healthy", phases=[], scrub=scrub_for(environment))
+
+    def test_paths_of_the_machine_become_placeholders(self, environment: Environment) -> None:
+        scrub = scrub_for(environment)
+        text = f"{environment.folder}/versions/a.py and {sys.prefix}/bin and {Path.home()}/x"
+        assert scrub.clean(text) == "<project>/versions/a.py and <python>/bin and <home>/x"
+        other = f"/data{environment.folder}/a {environment.folder}-other/a"
+        assert scrub.clean(other).startswith(f"/data{environment.folder}/a ")
+
+    def test_a_path_in_an_artifact_is_noted_and_does_not_block(
+        self, environment: Environment
+    ) -> None:
+        folder = RunFolder.open(environment)
+        folder.write("02_audit", {"error": f"in {environment.folder}/a.py"})
+        run = seal(folder, verdict="failed", phases=[], scrub=scrub_for(environment))
+        assert run.record.notes == ("02_audit.json names a folder of the machine (<project>).",)
+
+
+class TestSignature:
+    @pytest.fixture
+    def keys(self, tmp_path: Path) -> tuple[Path, Path]:
+        key = Ed25519PrivateKey.generate()
+        private, public = tmp_path / "private.pem", tmp_path / "public.pem"
+        private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        public.write_bytes(
+            key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        )
+        return private, public
+
+    def test_a_signed_run_is_good_with_its_key_only(
+        self,
+        environment: Environment,
+        keys: tuple[Path, Path],
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(keys[0]))
+        sealed_run(environment)
+        (good,) = verify(environment.outputs, key=str(keys[1]))
+        assert good.ok
+        assert "the signature is good" in good.sentence
+        other = tmp_path / "other.pem"
+        other.write_bytes(
+            Ed25519PrivateKey.generate()
+            .public_key()
+            .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        )
+        assert (
+            "not signed by the given key"
+            in only(verify(environment.outputs, key=str(other))).sentence
+        )
+
+    def test_openssl_agrees_with_the_signature(
+        self, environment: Environment, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        openssl = shutil.which("openssl")
+        if openssl is None:
+            pytest.skip("openssl is not installed")
+        monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(keys[0]))
+        path = sealed_run(environment).folder.path
+        envelope = json.loads((path / "run.json.dsse").read_text())
+        payload = (path / "run.json").read_bytes()
+        kind = "application/vnd.in-toto+json"
+        (path.parent / "pae").write_bytes(
+            f"DSSEv1 {len(kind)} {kind} {len(payload)} ".encode() + payload
+        )
+        (path.parent / "sig").write_bytes(base64.b64decode(envelope["signatures"][0]["sig"]))
+        argv = [openssl, "pkeyutl", "-verify", "-pubin", "-inkey", str(keys[1]), "-rawin"]
+        argv += ["-in", str(path.parent / "pae"), "-sigfile", str(path.parent / "sig")]
+        assert subprocess.run(argv, capture_output=True, check=False).returncode == 0
+
+    def test_an_unsigned_run_is_told_when_a_key_is_given(
+        self, environment: Environment, keys: tuple[Path, Path]
+    ) -> None:
+        sealed_run(environment)
+        assert "not signed" in only(verify(environment.outputs, key=str(keys[1]))).sentence
