@@ -1,0 +1,1 @@
+"""A wallet backend: accounts, custodial wallets, swaps, a ledger, and trading with vouchers."""
