@@ -54,7 +54,7 @@ class Facts:
 def read(name: str, text: str) -> Facts:
     """Return what the file ``name`` (without folder) with the content ``text`` says."""
     try:
-        module = ast.parse(text)
+        module = ast.parse(text.removeprefix("\ufeff"))
     except SyntaxError as error:
         grammar = f"Python {sys.version_info.major}.{sys.version_info.minor}"
         return _guess(name, text, f"{error.msg} ({grammar} grammar)", error.lineno or 1)
