@@ -11,6 +11,7 @@ from runbook_lib.revisions import Tree
 
 Executed = Literal["yes", "no", "partly", "unknowable"]
 Verdict = Literal["applied", "unrecorded", "phantom", "pending", "partial", "unknowable"]
+Implied = Literal["yes", "no", ""]
 DriftKind = Literal["missing", "extra", "changed"]
 
 
@@ -36,6 +37,7 @@ class RevisionVerdict:
 
     ``effects`` is a readable summary of what the revision does to the schema, one line an object;
     ``touches_rows`` says whether it also changes data; ``seconds`` is its time in the replay.
+    ``implied`` is what its neighbours make likely when its own execution is unknowable.
     """
 
     revision_id: str
@@ -51,6 +53,7 @@ class RevisionVerdict:
     effects: tuple[str, ...]
     touches_rows: bool
     seconds: float
+    implied: Implied = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,13 @@ from runbook_lib.forensics import Target
 StepKind = Literal[
     "edit-files",
     "set-version-rows",
-    "repair-version-table",
     "run-revisions",
     "run-sql",
 ]
 StrategyName = Literal[
     "nothing-to-do",
+    "repair-tree",
+    "upgrade",
     "correct-version-rows",
     "stamp-back-and-upgrade",
     "run-missing-revisions",
@@ -31,7 +32,8 @@ class Step:
     undoes it; ``lock`` is the strongest lock and its object; ``answers`` are finding codes.
 
     ``rows_before`` and ``rows_after`` are version rows for the steps that set them;
-    ``revisions`` are the ids that a run-revisions step executes, in order.
+    ``revisions`` are the ids that a run-revisions step executes, in order; ``only`` says that it
+    runs just those and leaves the version rows alone.
     """
 
     kind: StepKind
@@ -39,6 +41,7 @@ class Step:
     sql: tuple[str, ...] = ()
     reverse: tuple[str, ...] = ()
     revisions: tuple[str, ...] = ()
+    only: bool = False
     rows_before: tuple[str, ...] = ()
     rows_after: tuple[str, ...] = ()
     transactional: bool = True
@@ -86,10 +89,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal(Artifact):
-    """What the clone showed. ``refused`` are the finding codes that forbid a repair."""
+    """What the clone showed. ``refused`` are the finding codes that forbid a repair.
+
+    ``clone`` is the name of the repaired copy, kept for the validation.
+    """
 
     plan_digest: str
     proven: bool
     attempts: tuple[Attempt, ...]
     refused: tuple[str, ...] = ()
     reason: str = ""
+    clone: str = ""

@@ -1,4 +1,4 @@
-"""Promotion: what has to hold before a plan may touch the target, and who approved it."""
+"""Promotion: the records of a deployment — checklist, approval, and what was done."""
 
 from __future__ import annotations
 

@@ -1,0 +1,334 @@
+"""Auditing: graph, version rows, live catalog and replay become one Audit. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from runbook_lib import artifacts, differences, inference, revisions, verdicts, versions
+from runbook_lib import graph as graphs
+from runbook_lib.catalog import Catalog, split, table_of, without
+from runbook_lib.effects import Replay
+from runbook_lib.findings import Finding, finding
+from runbook_lib.forensics import Audit, Drift, RevisionVerdict, Strategy, Target
+from runbook_lib.graph import Revision, RevisionGraph
+from runbook_lib.versions import VersionRows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observations:
+    """Everything that was observed before anything is concluded.
+
+    ``graph`` is the project's own tree, ``loadable`` the same tree repaired so far that it could
+    be replayed, ``renamed`` the ids that the repair gave (old to new). Both catalogs leave out the
+    version table; ``ignore`` are patterns of object keys that the environment declares ignored.
+    """
+
+    environment: str
+    target: Target
+    tree_digest: str
+    graph: RevisionGraph
+    loadable: RevisionGraph
+    renamed: Mapping[str, str]
+    rows: VersionRows
+    live: Catalog
+    replay: Replay
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusions:
+    """What the plan needs of an audit, in the ids of the loadable tree."""
+
+    verdicts: Mapping[str, RevisionVerdict]
+    drift: tuple[Drift, ...]
+    live: Catalog
+    expected: Catalog
+    names: Mapping[str, str]
+
+
+def conclude(seen: Observations) -> Conclusions:
+    """Draw the conclusions that observation and replay allow."""
+    replay = _ignoring(seen.replay, seen.ignore)
+    live, names = differences.align(without(seen.live, seen.ignore), replay.final)
+    known = inference.infer(replay, live)
+    rows = [seen.renamed.get(row, row) for row in seen.rows.ids]
+    case = verdicts.Case(
+        graph=seen.loadable,
+        replay=replay,
+        live=live,
+        recorded=graphs.recorded(seen.loadable, rows),
+        inference=known,
+    )
+    judged = verdicts.judge(case)
+    drift = differences.find_drift(replay, live, known, judged, names)
+    return Conclusions(verdicts=judged, drift=drift, live=live, expected=replay.final, names=names)
+
+
+def _ignoring(replay: Replay, patterns: tuple[str, ...]) -> Replay:
+    if not patterns:
+        return replay
+    kept = without(replay.final, patterns).objects
+    changes = [change for run in replay.revisions for change in run.changes]
+    shell = Catalog(objects={c.object: c.after or c.before or {} for c in changes})
+    allowed = set(without(shell, patterns).objects)
+    runs = tuple(
+        replace(run, changes=tuple(c for c in run.changes if c.object in allowed))
+        for run in replay.revisions
+    )
+    baseline = without(replay.baseline, patterns)
+    return replace(replay, revisions=runs, baseline=baseline, final=Catalog(objects=kept))
+
+
+def build_audit(seen: Observations, drawn: Conclusions) -> Audit:
+    """Write the conclusions down, in the ids that the project's own files use."""
+    judged = _in_own_words(seen, drawn.verdicts)
+    found = [
+        *revisions.tree_findings(seen.graph, seen.rows.width),
+        *_replay_findings(seen),
+        *versions.row_findings(seen.rows, seen.graph, schema_has_tables=_has_tables(drawn.live)),
+        *_verdict_findings(judged, seen),
+        *_drift_findings(drawn.drift, seen),
+        *_validity_findings(drawn.live),
+    ]
+    ordered = tuple(sorted(set(found), key=_gravity))
+    return Audit(
+        environment=seen.environment,
+        target=seen.target,
+        tree=graphs.summarise(seen.graph, seen.tree_digest),
+        current_heads=seen.rows.ids,
+        revisions=judged,
+        drift=drawn.drift,
+        findings=ordered,
+        comparisons=differences.compare(
+            drawn.expected, drawn.live, drawn.names, differences.last_writers(seen.replay)
+        ),
+        strategies=strategies(ordered),
+        baseline_origin=seen.replay.baseline_origin,
+        catalog_digest=artifacts.digest(seen.live),
+    )
+
+
+def _gravity(item: Finding) -> tuple[int, str, str]:
+    return ("error", "warning", "info").index(item.severity), item.code, item.subject
+
+
+def _in_own_words(
+    seen: Observations, judged: Mapping[str, RevisionVerdict]
+) -> tuple[RevisionVerdict, ...]:
+    """Give every verdict its file's own ids back; files that a repair added are left out."""
+    new_ids = {r.file: r.revision_id for r in seen.loadable.revisions}
+    unreadable = {item.file: item.error for item in seen.graph.unloadable}
+    own = []
+    for revision in seen.graph.revisions:
+        verdict = judged.get(new_ids.get(revision.file, ""))
+        if verdict is None:
+            error = unreadable.get(revision.file, "its file is not in the replayed tree")
+            own.append(_unjudged(revision, error, revision.revision_id in seen.rows.ids))
+        else:
+            own.append(
+                replace(
+                    verdict,
+                    revision_id=revision.revision_id,
+                    down_revisions=revision.down_revisions,
+                    depends_on=revision.depends_on,
+                )
+            )
+    return tuple(own)
+
+
+def _unjudged(revision: Revision, error: str, recorded: bool) -> RevisionVerdict:
+    return RevisionVerdict(
+        revision_id=revision.revision_id,
+        down_revisions=revision.down_revisions,
+        depends_on=revision.depends_on,
+        file=revision.file,
+        doc=revision.doc,
+        recorded=recorded,
+        executed="unknowable",
+        verdict="unknowable",
+        reason=f"It could not be replayed: {error}",
+        evidence=(),
+        effects=(),
+        touches_rows=False,
+        seconds=0.0,
+    )
+
+
+def _has_tables(live: Catalog) -> bool:
+    return any(split(key)[0] == "table" for key in live.objects)
+
+
+def _replay_findings(seen: Observations) -> Iterable[Finding]:
+    names = {new: old for old, new in seen.renamed.items()}
+    for run in seen.replay.revisions:
+        own = names.get(run.revision_id, run.revision_id)
+        if run.status == "failed":
+            yield finding("not-replayable", own, f"{own} fails in the replay: {run.error}")
+        if run.commits_inside:
+            yield finding("commits-inside", own, f"{own} ends Alembic's transaction by itself.")
+
+
+def _verdict_findings(judged: Collection[RevisionVerdict], seen: Observations) -> Iterable[Finding]:
+    ran = {v.revision_id for v in judged if v.executed == "yes"}
+    atomic = {
+        r.revision_id for r in seen.replay.revisions if not (r.commits_inside or r.autocommit)
+    }
+    for verdict in judged:
+        own = verdict.revision_id
+        if verdict.verdict in ("phantom", "unrecorded", "partial"):
+            recorded = "is recorded" if verdict.recorded else "is not recorded"
+            text = f"{own} {recorded}. {verdict.reason}"
+            yield finding(verdict.verdict, own, text)
+        if verdict.verdict == "partial" and verdict.recorded and own in atomic:
+            text = f"{own} is half there although it runs in one transaction: its file was edited "
+            yield finding(
+                "edited-after-apply", own, text + "after it ran, or objects were changed by hand."
+            )
+        later = sorted(_below(seen.graph, own) & ran)
+        if verdict.executed in ("no", "partly") and later:
+            text = f"{own} did not {'fully ' * (verdict.executed == 'partly')}run, but {later[0]}, "
+            yield finding("hole", own, text + "which comes after it, did.")
+        if verdict.verdict == "phantom" and later:
+            text = f"{own} is recorded only because {later[0]}, which comes after it, ran."
+            yield finding("spliced-ancestor", own, text)
+        yield from _leftover(verdict)
+
+
+def _below(graph: RevisionGraph, revision_id: str) -> frozenset[str]:
+    return frozenset(graphs.descendants(graph, [revision_id])) - {revision_id}
+
+
+def _leftover(verdict: RevisionVerdict) -> Iterable[Finding]:
+    there = [item for item in verdict.evidence if item.speaks == "for"]
+    kinds = {item.kind for item in there}
+    if verdict.recorded or verdict.executed != "partly" or not kinds <= {"type", "label"}:
+        return
+    for item in there:
+        if item.kind == "type":
+            text = f"Type {item.object} is there, but {verdict.revision_id} is not applied."
+            yield finding("leftover-type", item.object, text)
+
+
+def _drift_findings(drift: Collection[Drift], seen: Observations) -> Iterable[Finding]:
+    for item in drift:
+        if item.aspect == "name":
+            continue
+        kind, name = split(item.object)
+        aspect = f" {item.aspect}" if item.aspect else ""
+        text = f"{kind} {name}{aspect}: expected {item.expected}, found {item.found}. {item.note}"
+        advice = "" if item.kind == "missing" else decision_advice(item, seen.environment)
+        code = f"drift-{item.kind}"
+        yield finding(code, item.object, text, advice)
+
+
+def decision_advice(item: Drift, environment: str) -> str:
+    """Say which line of runbook.toml decides about a drifted object."""
+    return (
+        f'Decide in runbook.toml, [environments.{environment}.drift]: "{item.object}" = '
+        '"adopt" (the tree takes it over), "revert" (the database goes back) or "ignore".'
+    )
+
+
+def _validity_findings(live: Catalog) -> Iterable[Finding]:
+    for key, aspects in live.objects.items():
+        kind, name = split(key)
+        if kind == "index" and aspects.get("valid") == "no":
+            text = f"Index {name} on {table_of(key, aspects)} is INVALID: PostgreSQL never uses it."
+            yield finding("invalid-index", key, text)
+        if kind == "constraint" and aspects.get("validated") == "no":
+            text = f"Constraint {name} was added NOT VALID and never validated."
+            yield finding("not-valid-constraint", key, text)
+
+
+_STRATEGIES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
+    (
+        "cyclic dependencies",
+        ("cycle", "self-reference"),
+        "cut the wrong edge",
+        "The tree must load; the edge that nothing in the replay needs is the wrong one.",
+    ),
+    (
+        "missing parents",
+        ("dangling-parent",),
+        "restore the missing file, else write a tombstone",
+        "The history has to be connected before Alembic can walk it.",
+    ),
+    (
+        "duplicate ids",
+        ("duplicate-revision",),
+        "give the later file a new id",
+        "Alembic cannot tell the two apart.",
+    ),
+    (
+        "ids that cannot be recorded",
+        ("long-revision-id", "case-or-space-in-id"),
+        "re-id the revisions together with their children",
+        "No database with the default version column can hold them.",
+    ),
+    (
+        "conflicting branches",
+        ("multiple-heads",),
+        "join the heads (merge revision, or one line)",
+        "`alembic upgrade head` needs one head.",
+    ),
+    (
+        "a version table that misleads",
+        (
+            "unlocated-row",
+            "redundant-row",
+            "duplicate-row",
+            "null-row",
+            "inexact-id",
+            "version-table-empty",
+            "version-table-missing",
+        ),
+        "write the rows that the schema proves",
+        "The record follows the proof, not the other way round.",
+    ),
+    (
+        "recorded but not executed",
+        ("phantom", "hole", "spliced-ancestor"),
+        "stamp back and upgrade, else run just the missing revisions",
+        "The revisions' own code makes what is missing.",
+    ),
+    (
+        "executed but not recorded",
+        ("unrecorded",),
+        "stamp what is proven",
+        "Running it again would fail or do its work twice.",
+    ),
+    (
+        "partly executed",
+        ("partial", "drift-missing"),
+        "a corrective, guarded revision for exactly the missing objects",
+        "Running the whole revision would fail on what is already there.",
+    ),
+    (
+        "changed by hand",
+        ("drift-extra", "drift-changed"),
+        "decide per object: adopt, revert or ignore",
+        "Only a person knows whether the change is wanted.",
+    ),
+    (
+        "unfinished indexes and constraints",
+        ("invalid-index", "not-valid-constraint"),
+        "rebuild concurrently; validate",
+        "They look finished and protect nothing.",
+    ),
+)
+
+
+def strategies(found: Collection[Finding]) -> tuple[Strategy, ...]:
+    """Return the strategy for every conflict that is present."""
+    codes = {item.code for item in found if item.severity != "info"}
+    return tuple(
+        Strategy(
+            conflict=conflict,
+            codes=tuple(code for code in answers if code in codes),
+            strategy=strategy,
+            why=why,
+        )
+        for conflict, answers, strategy, why in _STRATEGIES
+        if codes.intersection(answers)
+    )

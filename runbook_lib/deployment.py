@@ -1,0 +1,211 @@
+"""Deployment: the checklist, the approval, and the only code that changes a target going forward.
+
+Nothing here runs before the gate is passed; what is applied is what was rehearsed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from runbook_lib import artifacts, carrying, gates, postgres, reading, rehearsal, validation
+from runbook_lib import backup as backups
+from runbook_lib.artifacts import Artifact
+from runbook_lib.backup import Backup, TableProof
+from runbook_lib.errors import GateError, SafetyError
+from runbook_lib.plan import Plan
+from runbook_lib.promotion import Approval, ChecklistItem, Deployment
+from runbook_lib.reading import Cleanup
+from runbook_lib.seal import sealed_runs
+from runbook_lib.session import Phase
+from runbook_lib.validation import Validation
+
+
+def checklist(phase: Phase) -> tuple[ChecklistItem, ...]:
+    """Return the pre-deployment checklist, read off the evidence and the target as it is now."""
+    return gates.checklist(_facts(phase))
+
+
+def _facts(phase: Phase) -> gates.Facts:
+    done = phase.read("03_cleanup", Cleanup)
+    plan = reading.require_plan(done)
+    backup = phase.read("01_backup", Backup)
+    environment = phase.environment
+    earlier = sealed_runs(environment.outputs / environment.after) if environment.after else ()
+    return gates.Facts(
+        environment=environment,
+        plan=plan,
+        rehearsal=done.rehearsal,
+        validation=phase.read("04_validation", Validation),
+        backup=backup,
+        backup_intact=_intact(phase, backup),
+        stale=_stale(phase, plan),
+        earlier=earlier,
+    )
+
+
+def _intact(phase: Phase, backup: Backup) -> bool:
+    files = [(phase.folder.path / item.path, item.sha256) for item in backup.files]
+    return all(path.is_file() and artifacts.file_digest(path) == sha for path, sha in files)
+
+
+def _stale(phase: Phase, plan: Plan) -> str:
+    """Say what changed since the audit: schema, version rows, database or tree."""
+    seen = phase.look()
+    tree = phase.project.collect().digest
+    if seen.target != plan.target:
+        return "this is another database than the one that was audited"
+    if seen.versions.ids != plan.rows_before:
+        return f"the version rows are {', '.join(seen.versions.ids) or 'empty'} now"
+    if artifacts.digest(seen.live) != plan.catalog_before:
+        return "the schema is not the one that was audited"
+    if tree not in (plan.tree_before, plan.tree_after):
+        return "the revision files are not those that were audited"
+    return ""
+
+
+def require_approval(
+    phase: Phase, items: Sequence[ChecklistItem], *, approve: str = "", by: str = ""
+) -> Approval:
+    """Hold the gate: every line of the checklist, then the approval of exactly this plan."""
+    gates.require_all(items)
+    plan = phase.read("plan", Plan)
+    recorded = (phase.read("approval", Approval),) if phase.folder.has("approval") else ()
+    approval, new = gates.find_approval(phase.environment, plan, recorded, approve, by)
+    if new:
+        phase.write("approval", approval)
+        phase.folder.append_event("approved", phase.name, digest=approval.digest, by=approval.by)
+    return approval
+
+
+def deploy(phase: Phase, approval: Approval) -> Deployment:
+    """Apply the approved plan to the target, under a lock and with time limits."""
+    plan = phase.read("plan", Plan)
+    gates.require_same(approval.digest, plan.digest)
+    lock = postgres.connect(phase.dsn, read_only=False)
+    try:
+        with postgres.advisory_lock(lock, phase.environment.name):
+            return _apply(phase, plan, approval)
+    finally:
+        lock.close()
+
+
+def _apply(phase: Phase, plan: Plan, approval: Approval) -> Deployment:
+    stale = _stale(phase, plan)
+    if stale:
+        raise SafetyError(f"Nothing was applied: {stale}.", "Run the audit again.")
+    before = _fingerprints(phase)
+    phase.folder.append_event("applying", phase.name, digest=plan.digest)
+    steps = carrying.carry_out(plan, _target_stage(phase, plan))
+    phase.folder.append_event("applied", phase.name, steps=len(steps))
+    phase.write("05_rows_before", Rows(tables=before))
+    return Deployment(
+        plan_digest=plan.digest,
+        checklist=(),
+        approval=approval,
+        steps=steps,
+        rows_before=plan.rows_before,
+        rows_after=(),
+        catalog_before=plan.catalog_before,
+        catalog_after="",
+        differences=-1,
+        tables=(),
+        checks=(),
+        watch=(),
+        passed=not any(step.error for step in steps),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows(Artifact):
+    """The fingerprints of every table, taken just before the first write."""
+
+    tables: tuple[backups.TableFingerprint, ...] = field(default=())
+
+
+def _fingerprints(phase: Phase) -> tuple[backups.TableFingerprint, ...]:
+    table = ".".join(phase.version_table)
+    with phase.reading() as connection:
+        return backups.fingerprints(connection, exclude=(table,))
+
+
+def _target_stage(phase: Phase, plan: Plan) -> carrying.Stage:
+    environment = phase.environment
+    present = phase.project.collect().digest == plan.tree_after
+    write = bool(plan.edits) and not present
+    if write and not environment.write_files:
+        raise GateError(
+            "The plan changes revision files, and they are not in the project yet.",
+            "Apply repair.patch to the project (or set write_files = true), then run again.",
+        )
+    return carrying.Stage(
+        dsn=phase.dsn,
+        project=phase.project,
+        environment=environment,
+        written=write,
+        progress=reading.show,
+    )
+
+
+def read_back(phase: Phase, done: Deployment) -> Deployment:
+    """Read the target again on a new connection, run the checks on it, and watch it."""
+    plan = phase.read("plan", Plan)
+    seen = phase.look()
+    bench = reading.bench(phase, reading.read(phase))
+    differing = rehearsal.different(bench.expected, seen.live, bench.ignore)
+    tables = _compare(phase)
+    checks = validation.run_checks(phase.environment, phase.project, phase.dsn, on_target=True)
+    recorded = seen.versions.ids == tuple(sorted(plan.heads_after))
+    unmeant = [proof for proof in tables if not proof.equal and not rehearsal.meant(plan, proof)]
+    return replace(
+        done,
+        rows_after=seen.versions.ids,
+        catalog_after=artifacts.digest(seen.live),
+        differences=len(differing),
+        tables=tables,
+        checks=checks,
+        watch=tuple(watch(phase, plan)) if done.passed else (),
+        passed=done.passed
+        and recorded
+        and not differing
+        and not unmeant
+        and all(check.passed for check in checks),
+    )
+
+
+def _compare(phase: Phase) -> tuple[TableProof, ...]:
+    before = phase.read("05_rows_before", Rows).tables
+    with phase.reading() as connection:
+        return backups.compare_rows(before, connection)
+
+
+def watch(phase: Phase, plan: Plan) -> Iterable[str]:
+    """Read state and schema again and again for the configured window; one line a reading."""
+    first = artifacts.digest(phase.look().live)
+    end = time.monotonic() + phase.environment.watch_seconds
+    while time.monotonic() < end:
+        time.sleep(min(1.0, max(0.0, end - time.monotonic())))
+        seen = phase.look()
+        same = artifacts.digest(seen.live) == first
+        rows = ", ".join(seen.versions.ids)
+        good = same and seen.versions.ids == tuple(sorted(plan.heads_after))
+        yield f"{'good' if good else 'CHANGED'}: version rows {rows}, schema " + (
+            "unchanged" if same else "changed since the deployment"
+        )
+
+
+def sentence(done: Deployment) -> str:
+    """Say in one sentence what came of the deployment."""
+    failed = [step for step in done.steps if step.error]
+    if failed:
+        return f"Step failed and the rest was not run: {failed[0].title}: {failed[0].error}"
+    rows = sum(proof.rows_after for proof in done.tables)
+    kept = sum(proof.equal for proof in done.tables)
+    bad = [check.name for check in done.checks if not check.passed]
+    return (
+        f"{len(done.steps)} steps applied; {done.differences} objects differ; "
+        f"{kept} of {len(done.tables)} tables as they were ({rows} rows); "
+        + (f"failed checks: {', '.join(bad)}" if bad else f"{len(done.checks)} checks passed")
+        + f"; version rows {', '.join(done.rows_after)}."
+    )

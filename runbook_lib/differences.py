@@ -1,0 +1,172 @@
+"""Differences: the live catalog beside the one that the heads promise. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from runbook_lib import inference
+from runbook_lib.catalog import Aspects, Catalog, describe, diff, renamed, split, table_of
+from runbook_lib.effects import Replay
+from runbook_lib.forensics import Comparison, Drift, RevisionVerdict
+from runbook_lib.inference import ABSENT, Inference
+
+
+def align(live: Catalog, expected: Catalog) -> tuple[Catalog, dict[str, str]]:
+    """Give renamed objects of ``live`` the name that is ``expected``: a name is no drift.
+
+    Returns the aligned catalog, and the live key of every object that was renamed by its
+    expected key.
+    """
+    pairs = dict(renamed(diff(expected, live)))
+    back = {new: old for old, new in pairs.items()}
+    objects = {back.get(key, key): aspects for key, aspects in live.objects.items()}
+    return Catalog(objects=objects), pairs
+
+
+def compare(
+    expected: Catalog, live: Catalog, names: Mapping[str, str], writers: Mapping[str, str]
+) -> tuple[Comparison, ...]:
+    """Lay every object of either catalog side by side.
+
+    ``live`` is aligned, ``names`` are the live keys of renamed objects, ``writers`` the revision
+    that made each object last.
+    """
+    keys = sorted({*expected.objects, *live.objects})
+    return tuple(
+        _comparison(key, expected.objects.get(key), live.objects.get(key), names, writers)
+        for key in keys
+    )
+
+
+def _comparison(
+    key: str,
+    wanted: Aspects | None,
+    found: Aspects | None,
+    names: Mapping[str, str],
+    writers: Mapping[str, str],
+) -> Comparison:
+    kind, name = split(key)
+    text = "" if found is None else describe(key, found) or "present"
+    if key in names:
+        text = f"{text} (named {split(names[key])[1]})"
+    return Comparison(
+        kind=kind,
+        table=table_of(key, wanted or found),
+        name=name,
+        expected="" if wanted is None else describe(key, wanted) or "present",
+        found=text,
+        status=_status(key, wanted, found, names),
+        revision_id=writers.get(key, ""),
+    )
+
+
+def _status(
+    key: str, wanted: Aspects | None, found: Aspects | None, names: Mapping[str, str]
+) -> Literal["equal", "missing", "extra", "changed", "renamed"]:
+    if wanted is None:
+        return "extra"
+    if found is None:
+        return "missing"
+    if wanted != found:
+        return "changed"
+    return "renamed" if key in names else "equal"
+
+
+def last_writers(replay: Replay) -> dict[str, str]:
+    """Return the revision that changed each object last, by object key."""
+    return {change.object: run.revision_id for run in replay.revisions for change in run.changes}
+
+
+def find_drift(
+    replay: Replay,
+    live: Catalog,
+    known: Inference,
+    verdicts: Mapping[str, RevisionVerdict],
+    names: Mapping[str, str],
+) -> tuple[Drift, ...]:
+    """Return what differs by nobody's doing: values on no chain, unknown and lost objects."""
+    histories = inference.object_histories(replay)
+    found = [*_changed(known), *_extra(live, histories), *_lost(replay, live, verdicts)]
+    found += [_renaming(key, name) for key, name in names.items()]
+    return tuple(sorted(found, key=lambda drift: (drift.kind, drift.object, drift.aspect)))
+
+
+def _changed(known: Inference) -> Iterable[Drift]:
+    for chain in known.drifted:
+        last = chain.links[-1]
+        missing = chain.live == ABSENT
+        yield Drift(
+            object=chain.object,
+            kind="missing" if missing else "changed",
+            aspect=chain.aspect,
+            expected=_shown(last.value),
+            found=_shown(chain.live),
+            note=f"No revision gives it this value; the last to set it was "
+            f"{last.writer or 'the baseline'}.",
+        )
+
+
+def _shown(value: str) -> str:
+    return "absent" if value == ABSENT else value or "none"
+
+
+def _extra(live: Catalog, histories: inference.Histories) -> Iterable[Drift]:
+    unknown = [key for key in live.objects if key not in histories]
+    for key in unknown:
+        owner = table_of(key, live.objects[key])
+        if owner and f"table:{owner}" in unknown and key != f"table:{owner}":
+            continue
+        yield Drift(
+            object=key,
+            kind="extra",
+            aspect="",
+            expected="absent",
+            found=describe(key, live.objects[key]) or "present",
+            note="No revision makes it.",
+        )
+
+
+def _lost(
+    replay: Replay, live: Catalog, verdicts: Mapping[str, RevisionVerdict]
+) -> Iterable[Drift]:
+    """Objects that are gone although their maker ran: it cannot have left them out by itself."""
+    atomic = {r.revision_id for r in replay.revisions if not (r.commits_inside or r.autocommit)}
+    writers = last_writers(replay)
+    for key, aspects in replay.final.objects.items():
+        if key in live.objects or _owner_gone(key, aspects, live):
+            continue
+        verdict = verdicts.get(writers.get(key, ""))
+        by_hand = verdict is None or (verdict.executed == "partly" and _mostly_there(verdict))
+        if by_hand and (verdict is None or verdict.revision_id in atomic):
+            yield Drift(
+                object=key,
+                kind="missing",
+                aspect="",
+                expected=describe(key, aspects) or "present",
+                found="absent",
+                note=f"{verdict.revision_id} made it and ran; it was removed since."
+                if verdict
+                else "The baseline has it.",
+            )
+
+
+def _owner_gone(key: str, aspects: Aspects, live: Catalog) -> bool:
+    owner = table_of(key, aspects)
+    return bool(owner) and key != f"table:{owner}" and f"table:{owner}" not in live.objects
+
+
+def _mostly_there(verdict: RevisionVerdict) -> bool:
+    there = sum(item.speaks == "for" for item in verdict.evidence)
+    return there > len(verdict.evidence) - there
+
+
+def _renaming(key: str, name: str) -> Drift:
+    return Drift(
+        object=key,
+        kind="changed",
+        aspect="name",
+        expected=split(key)[1],
+        found=split(name)[1],
+        note="The same object under another name, which is no drift by itself.",
+    )

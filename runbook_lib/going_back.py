@@ -1,0 +1,226 @@
+"""Going back: the emergency rollback, by downgrade or by restore; a dry run until approved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from runbook_lib import backup as backups
+from runbook_lib import carrying, gates, postgres, reading
+from runbook_lib.artifacts import Artifact
+from runbook_lib.backup import Backup, TableProof
+from runbook_lib.errors import ConfigurationError, GateError
+from runbook_lib.evidence import RunFolder
+from runbook_lib.plan import Plan, StepResult
+from runbook_lib.promotion import Approval
+from runbook_lib.reading import Cleanup
+from runbook_lib.session import Phase
+from runbook_lib.validation import Validation, WayBack
+
+Way = Literal["downgrade", "restore"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackPlan(Artifact):
+    """What going back would do. ``loses`` says what was written since the backup, in sentences.
+
+    ``run`` is the deployment that is taken back; ``catalog_now`` and ``rows_now`` bind the plan
+    to the database as it is now, so that an approval is of exactly this.
+    """
+
+    environment: str
+    way: Way
+    run: str
+    plan_digest: str
+    backup_sha256: str
+    steps: tuple[str, ...]
+    loses: tuple[str, ...]
+    rehearsed: str
+    catalog_now: str
+    rows_now: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback(Artifact):
+    """What was done. A dry run has no approval and no steps."""
+
+    plan: RollbackPlan
+    approval: Approval | None
+    steps: tuple[StepResult, ...]
+    rows_after: tuple[str, ...] = ()
+    tables: tuple[TableProof, ...] = ()
+    differences: int = -1
+    passed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The run whose deployment is taken back, as a phase of its own folder."""
+
+    phase: Phase
+    plan: Plan
+    backup: Backup
+    rehearsed: tuple[WayBack, ...]
+
+
+def propose_rollback(phase: Phase, *, way: str = "restore") -> RollbackPlan:
+    """Say what going back would do and lose. Raises GateError when nothing was deployed."""
+    if way not in ("downgrade", "restore"):
+        raise ConfigurationError(f"There is no way back {way!r}.", "Use downgrade or restore.")
+    origin = _origin(phase)
+    seen = phase.look()
+    known = {item.way: item for item in origin.rehearsed}
+    rehearsed = known.get("downgrade" if way == "downgrade" else "restore")
+    return RollbackPlan(
+        environment=phase.environment.name,
+        way="downgrade" if way == "downgrade" else "restore",
+        run=origin.phase.folder.name,
+        plan_digest=origin.plan.digest,
+        backup_sha256=next(f.sha256 for f in origin.backup.files if f.kind == "full"),
+        steps=_steps(origin, way),
+        loses=_losses(phase, origin, way),
+        rehearsed=_rehearsed(rehearsed),
+        catalog_now=seen.live.digest,
+        rows_now=seen.versions.ids,
+    )
+
+
+def _rehearsed(way: WayBack | None) -> str:
+    if way is None:
+        return "NOT rehearsed"
+    return f"{'proven' if way.proven else 'NOT proven'} on a copy: {way.reason}"
+
+
+def _origin(phase: Phase) -> Origin:
+    """Find the newest run that deployed something."""
+    home = phase.environment.outputs / phase.environment.name
+    for folder in reversed(RunFolder.all(home)):
+        if folder.has("05_deployment") and folder.has("01_backup"):
+            own = replace_folder(phase, folder)
+            done = own.read("03_cleanup", Cleanup)
+            return Origin(
+                phase=own,
+                plan=reading.require_plan(done),
+                backup=own.read("01_backup", Backup),
+                rehearsed=own.read("04_validation", Validation).ways_back,
+            )
+    raise GateError(
+        f"No run of {phase.environment.name} has deployed anything.",
+        "There is nothing to take back.",
+    )
+
+
+def replace_folder(phase: Phase, folder: RunFolder) -> Phase:
+    """Return the same phase, reading from another run's folder."""
+    return Phase(name=phase.name, environment=phase.environment, folder=folder)
+
+
+def _steps(origin: Origin, way: str) -> tuple[str, ...]:
+    if way == "restore":
+        file = next(f.path for f in origin.backup.files if f.kind == "full")
+        return (
+            f"Check the SHA-256 of {file}",
+            "In one transaction: drop the present content and restore the backup",
+        )
+    return tuple(f"Undo: {step.title}" for step in reversed(origin.plan.steps))
+
+
+def _losses(phase: Phase, origin: Origin, way: str) -> tuple[str, ...]:
+    """Say which tables hold other rows than at the backup: a restore loses those changes."""
+    proofs = _proofs(phase, origin)
+    changed = [proof for proof in proofs if not proof.equal]
+    if way == "downgrade":
+        return ("Whatever was written to the objects that the repair made.",)
+    if not changed:
+        return ("Nothing in the tables that the backup holds: their rows are unchanged.",)
+    return tuple(
+        f"{proof.table}: {proof.rows_before} rows at the backup, {proof.rows_after} now"
+        for proof in changed
+    )
+
+
+def _proofs(phase: Phase, origin: Origin) -> tuple[TableProof, ...]:
+    with phase.reading() as connection:
+        return backups.compare_rows(origin.backup.fingerprints, connection)
+
+
+def require_rollback_approval(
+    phase: Phase, proposed: RollbackPlan, *, approve: str = "", by: str = ""
+) -> Approval | None:
+    """Return the approval of exactly this rollback, or None for a dry run."""
+    if not approve:
+        return None
+    approval = gates.give(phase.environment, proposed.digest, approve, by)
+    phase.write("90_approval", approval)
+    phase.folder.append_event("approved", phase.name, digest=approval.digest, by=approval.by)
+    return approval
+
+
+def roll_back(phase: Phase, proposed: RollbackPlan, approval: Approval | None) -> Rollback:
+    """Go back for real when approved; otherwise do nothing and say what would be done."""
+    if approval is None:
+        return Rollback(plan=proposed, approval=None, steps=())
+    gates.require_same(approval.digest, proposed.digest)
+    lock = postgres.connect(phase.dsn, read_only=False)
+    try:
+        with postgres.advisory_lock(lock, phase.environment.name):
+            phase.folder.append_event("rolling back", phase.name, way=proposed.way)
+            steps = _go(phase, proposed)
+    finally:
+        lock.close()
+    return Rollback(
+        plan=proposed,
+        approval=approval,
+        steps=steps,
+        passed=not any(step.error for step in steps),
+    )
+
+
+def _go(phase: Phase, proposed: RollbackPlan) -> tuple[StepResult, ...]:
+    origin = _origin(phase)
+    if proposed.way == "restore":
+        return (_restore(phase, origin),)
+    stage = carrying.Stage(
+        dsn=phase.dsn,
+        project=phase.project,
+        environment=phase.environment,
+        overlay=()
+        if phase.project.collect().digest == origin.plan.tree_after
+        else origin.plan.edits,
+        progress=reading.show,
+    )
+    return carrying.undo(origin.plan, stage)
+
+
+def _restore(phase: Phase, origin: Origin) -> StepResult:
+    start = time.monotonic()
+    with phase.reading() as connection:
+        number = connection.server_version
+    backups.restore_over(
+        reading.dump_of(origin.phase, origin.backup), phase.dsn, server_version_num=number
+    )
+    seconds = round(time.monotonic() - start, 3)
+    return StepResult(title="Restore the backup in one transaction", seconds=seconds)
+
+
+def read_back_rollback(phase: Phase, done: Rollback) -> Rollback:
+    """Read the target again: is it what it was before the deployment?"""
+    if done.approval is None:
+        return done
+    origin = _origin(phase)
+    seen = phase.look()
+    tables = _proofs(phase, origin)
+    back = seen.live.digest == origin.plan.catalog_before
+    unequal: Sequence[TableProof] = [proof for proof in tables if not proof.equal]
+    return replace(
+        done,
+        rows_after=seen.versions.ids,
+        tables=tables,
+        differences=0 if back else 1,
+        passed=done.passed
+        and back
+        and seen.versions.ids == origin.plan.rows_before
+        and (not unequal or done.plan.way == "downgrade"),
+    )

@@ -1,0 +1,180 @@
+"""Inference: which revisions ran, from the chain of values that each piece of the schema had.
+
+Every aspect of every object has a chain: the value before the first revision, then one value for
+each revision that changed it, in the order of the replay. Where the live value stands in its chain
+says who wrote last: that revision ran, and those that would have overwritten it did not. A value
+that stands in several places is decided by what the other chains say of the same revisions, and
+stays open when they say nothing. A value that stands nowhere is drift and speaks for nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from runbook_lib.catalog import Aspects, Catalog
+from runbook_lib.effects import Replay
+
+ABSENT = "\0absent"
+EXISTENCE = ""
+BASELINE = ""
+
+Histories = Mapping[str, Sequence[tuple[str, Aspects | None]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One place in a chain: who wrote the value (``BASELINE`` for nobody), and the value."""
+
+    writer: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """The values that one aspect of one object had, oldest first, and its live value."""
+
+    object: str
+    aspect: str
+    links: tuple[Link, ...]
+    live: str
+
+    def places(self) -> tuple[int, ...]:
+        """Return the indexes of the links whose value is the live one; none for drift."""
+        return tuple(i for i, link in enumerate(self.links) if link.value == self.live)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Testimony:
+    """What one chain says of one revision: its effect is there (``ran``) or is not."""
+
+    revision_id: str
+    object: str
+    aspect: str
+    expected: str
+    ran: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inference:
+    """All testimonies, the chains that stay open, and those whose live value stands nowhere."""
+
+    testimonies: tuple[Testimony, ...]
+    ambiguous: tuple[Chain, ...]
+    drifted: tuple[Chain, ...]
+
+
+def infer(replay: Replay, live: Catalog) -> Inference:
+    """Decide every chain of ``replay`` against the ``live`` catalog."""
+    chains = build_chains(replay, live)
+    drifted = tuple(chain for chain in chains if not chain.places())
+    options = {chain: chain.places() for chain in chains if chain.places()}
+    settled = _settle(options)
+    testimonies = [t for chain, places in settled.items() for t in _testify(chain, places)]
+    ambiguous = tuple(chain for chain, places in settled.items() if len(places) > 1)
+    return Inference(testimonies=tuple(testimonies), ambiguous=ambiguous, drifted=drifted)
+
+
+def build_chains(replay: Replay, live: Catalog) -> tuple[Chain, ...]:
+    """Return the chains of every object that the baseline or any revision ever had."""
+    histories = object_histories(replay)
+    return tuple(
+        chain
+        for key in sorted(histories)
+        for chain in _chains_of(key, histories[key], live.objects.get(key))
+    )
+
+
+def object_histories(replay: Replay) -> dict[str, list[tuple[str, Aspects | None]]]:
+    """Return per object key the (writer, state) pairs, the baseline's state first."""
+    base = replay.baseline.objects
+    histories: dict[str, list[tuple[str, Aspects | None]]] = {
+        key: [(BASELINE, aspects)] for key, aspects in base.items()
+    }
+    for revision in replay.revisions:
+        for change in revision.changes:
+            history = histories.setdefault(change.object, [(BASELINE, None)])
+            history.append((revision.revision_id, change.after))
+    return histories
+
+
+def _chains_of(
+    key: str, history: Sequence[tuple[str, Aspects | None]], live: Aspects | None
+) -> Iterable[Chain]:
+    states = [state for _, state in history if state is not None]
+    aspects = {name for state in (*states, live or {}) for name in state}
+    names = [EXISTENCE] if live is None else [EXISTENCE, *sorted(aspects)]
+    for name in names:
+        links = _links(history, name)
+        if len(links) > 1 or name != EXISTENCE or live is None:
+            yield Chain(object=key, aspect=name, links=links, live=_value(live, name))
+
+
+def _links(history: Sequence[tuple[str, Aspects | None]], aspect: str) -> tuple[Link, ...]:
+    links: list[Link] = []
+    for writer, state in history:
+        value = _value(state, aspect)
+        if not links or links[-1].value != value:
+            links.append(Link(writer=writer, value=value))
+    return tuple(links)
+
+
+def _value(state: Aspects | None, aspect: str) -> str:
+    if state is None:
+        return ABSENT
+    return "present" if aspect == EXISTENCE else state.get(aspect, "")
+
+
+def _settle(options: Mapping[Chain, tuple[int, ...]]) -> dict[Chain, tuple[int, ...]]:
+    """Narrow the options of every chain until no testimony decides any further one."""
+    settled = dict(options)
+    while True:
+        ran, did_not = _known(settled)
+        narrowed = {
+            chain: _consistent(chain, places, ran, did_not) if len(places) > 1 else places
+            for chain, places in settled.items()
+        }
+        if narrowed == settled:
+            return settled
+        settled = narrowed
+
+
+def _known(settled: Mapping[Chain, tuple[int, ...]]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the revisions that only ever ran, and those that only ever did not."""
+    said = {True: set[str](), False: set[str]()}
+    for chain, places in settled.items():
+        if len(places) == 1:
+            for testimony in _testify(chain, places):
+                said[testimony.ran].add(testimony.revision_id)
+    return frozenset(said[True] - said[False]), frozenset(said[False] - said[True])
+
+
+def _consistent(
+    chain: Chain, places: tuple[int, ...], ran: Collection[str], did_not: Collection[str]
+) -> tuple[int, ...]:
+    kept = tuple(
+        place
+        for place in places
+        if chain.links[place].writer not in did_not
+        and not any(link.writer in ran for link in chain.links[place + 1 :])
+    )
+    return kept or places
+
+
+def _testify(chain: Chain, places: tuple[int, ...]) -> list[Testimony]:
+    """Say what a chain proves: its last writer if decided, and everybody after all places."""
+    last = max(places)
+    said = [(link, False) for link in chain.links[last + 1 :]]
+    if len(places) == 1:
+        said.append((chain.links[last], True))
+    return [
+        Testimony(
+            revision_id=link.writer,
+            object=chain.object,
+            aspect=chain.aspect,
+            expected=link.value,
+            ran=ran,
+        )
+        for link, ran in said
+        if link.writer != BASELINE
+    ]

@@ -1,0 +1,206 @@
+"""Rehearsal: candidate plans tried on copies of the clone until one proves right."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from runbook_lib import (
+    backup,
+    carrying,
+    catalog,
+    differences,
+    observation,
+    postgres,
+    violations,
+)
+from runbook_lib.backup import Backup, TableProof
+from runbook_lib.carrying import Stage
+from runbook_lib.catalog import Catalog
+from runbook_lib.config import Environment
+from runbook_lib.dsn import Dsn
+from runbook_lib.plan import Attempt, Plan, Rehearsal, StepResult
+from runbook_lib.planning import Refusal
+from runbook_lib.postgres import Scratch
+from runbook_lib.project import Project
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Where rehearsals happen, and what proves them.
+
+    ``clone`` is the restored backup and stays untouched: every attempt gets a copy of it.
+    ``expected`` is the catalog that the heads promise, ``version`` the version table's schema and
+    name, ``ignore`` patterns of objects that do not count.
+    """
+
+    environment: Environment
+    project: Project
+    scratch: Scratch
+    clone: Dsn
+    backup: Backup
+    expected: Catalog
+    version: tuple[str, str]
+    ignore: tuple[str, ...] = ()
+    progress: Progress = print
+
+
+def rehearse(
+    bench: Bench,
+    plans: Sequence[Plan],
+    refused: Sequence[Refusal],
+    replayed: Callable[[Plan], Catalog],
+) -> tuple[Plan | None, Rehearsal]:
+    """Try ``plans`` in order; return the first that is proven, with all attempts.
+
+    ``replayed`` gives the catalog that a plan's own final tree makes from empty. With refusals
+    nothing is tried.
+    """
+    if refused:
+        return None, _refusal(refused)
+    attempts: list[Attempt] = []
+    for plan in plans:
+        copy = bench.scratch.create("clone", template=bench.clone)
+        attempt = _attempt(bench, plan, copy, replayed)
+        attempts.append(attempt)
+        if attempt.proven:
+            return plan, Rehearsal(
+                plan_digest=plan.digest,
+                proven=True,
+                attempts=tuple(attempts),
+                reason=attempt.reason,
+                clone=copy.database,
+            )
+        bench.scratch.drop(copy)
+    return None, _unproven(bench, attempts)
+
+
+def _refusal(refused: Sequence[Refusal]) -> Rehearsal:
+    return Rehearsal(
+        plan_digest="",
+        proven=False,
+        attempts=(),
+        refused=tuple(sorted({item.code for item in refused})),
+        reason=" ".join(item.reason for item in refused),
+    )
+
+
+def _unproven(bench: Bench, attempts: Sequence[Attempt]) -> Rehearsal:
+    broken = violations.find(bench.clone, bench.expected, bench.version)
+    codes = ("data-violates-constraint",) if broken else ("not-replayable",)
+    tried = " ".join(f"{attempt.strategy}: {attempt.reason}" for attempt in attempts)
+    return Rehearsal(
+        plan_digest="",
+        proven=False,
+        attempts=tuple(attempts),
+        refused=codes,
+        reason=" ".join(broken) or f"No strategy could be proven. {tried}",
+    )
+
+
+def _attempt(bench: Bench, plan: Plan, copy: Dsn, replayed: Callable[[Plan], Catalog]) -> Attempt:
+    start = time.monotonic()
+    bench.progress(f"Trying {plan.strategy} on a copy of the clone")
+    steps = carrying.carry_out(plan, stage_on(bench, plan, copy))
+    reasons = _failure(steps) or prove(bench, plan, copy, replayed)
+    return Attempt(
+        strategy=plan.strategy,
+        proven=not reasons,
+        reason=" ".join(reasons) or "The catalog equals the replay, every row is there.",
+        steps=steps,
+        seconds=round(time.monotonic() - start, 3),
+    )
+
+
+def stage_on(bench: Bench, plan: Plan, copy: Dsn) -> Stage:
+    """Return the stage for a copy: the plan's edits are laid over the project, never written."""
+    return Stage(
+        dsn=copy,
+        project=bench.project,
+        environment=bench.environment,
+        overlay=plan.edits,
+        progress=bench.progress,
+    )
+
+
+def _failure(steps: Sequence[StepResult]) -> list[str]:
+    return [f"{step.title}: {step.error}" for step in steps if step.error]
+
+
+def prove(bench: Bench, plan: Plan, dsn: Dsn, replayed: Callable[[Plan], Catalog]) -> list[str]:
+    """Return why ``dsn`` is not repaired, in sentences; empty when it is."""
+    connection = postgres.connect(dsn)
+    try:
+        seen = observation.look(connection, *bench.version)
+        tables = backup.compare_rows(bench.backup.fingerprints, connection)
+    finally:
+        connection.close()
+    return [
+        *_catalog_reasons(bench, seen.live),
+        *_row_reasons(plan, seen.versions.rows),
+        *_data_reasons(plan, tables),
+        *_replay_reasons(bench, replayed(plan)),
+    ]
+
+
+def different(bench_expected: Catalog, live: Catalog, ignore: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the keys that differ between what is promised and what is there."""
+    wanted = catalog.without(bench_expected, ignore)
+    aligned, _ = differences.align(catalog.without(live, ignore), wanted)
+    return tuple(change.object for change in catalog.diff(wanted, aligned))
+
+
+def _catalog_reasons(bench: Bench, live: Catalog) -> list[str]:
+    keys = different(bench.expected, live, bench.ignore)
+    return [f"{len(keys)} objects still differ: {_some(keys)}."] if keys else []
+
+
+def _replay_reasons(bench: Bench, final: Catalog) -> list[str]:
+    keys = different(bench.expected, final, bench.ignore)
+    return [f"The repaired tree itself would make {_some(keys)} otherwise."] if keys else []
+
+
+def _row_reasons(plan: Plan, rows: tuple[str | None, ...] | None) -> list[str]:
+    if rows is not None and sorted(row or "" for row in rows) == sorted(plan.heads_after):
+        return []
+    found = ", ".join(row or "NULL" for row in rows or ()) or "nothing"
+    return [f"The version table records {found}, not {', '.join(plan.heads_after)}."]
+
+
+def _data_reasons(plan: Plan, tables: Sequence[TableProof]) -> list[str]:
+    bad = [proof for proof in tables if not proof.equal and not meant(plan, proof)]
+    return [
+        f"Rows of {proof.table} changed: {proof.rows_before} before, {proof.rows_after} after."
+        for proof in bad
+    ]
+
+
+def meant(plan: Plan, proof: TableProof) -> bool:
+    """Whether a revision that the plan runs changes rows of this table, losing none."""
+    if proof.rows_after < proof.rows_before:
+        return False
+    name = re.escape(catalog.parts(proof.table)[-1].strip('"'))
+    verb = rf"\b(?:UPDATE|INSERT\s+INTO)\s+(?:ONLY\s+)?(?:[\w\"]+\.)?\"?{name}\b"
+    return any(
+        re.search(verb, sql, re.I)
+        for step in plan.steps
+        if step.kind == "run-revisions"
+        for sql in step.sql
+    )
+
+
+def _some(keys: Sequence[str]) -> str:
+    shown = ", ".join(" ".join(catalog.split(key)) for key in keys[:4])
+    return f"{shown} and {len(keys) - 4} more" if len(keys) > 4 else shown
+
+
+def expected_after(promised: Catalog, live: Catalog, decisions: Mapping[str, str]) -> Catalog:
+    """Return what is to be there after the repair: the promise, and what is adopted from life."""
+    adopted = tuple(key for key, decision in decisions.items() if decision == "adopt")
+    others = catalog.without(live, adopted).objects
+    taken = {key: aspects for key, aspects in live.objects.items() if key not in others}
+    return Catalog(objects={**catalog.without(promised, adopted).objects, **taken})

@@ -1,0 +1,175 @@
+"""Session: one phase of one run — its environment, its folder, and the parts that it works with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+from runbook_lib import observation, postgres, render
+from runbook_lib.artifacts import Artifact
+from runbook_lib.config import Environment, load_environment
+from runbook_lib.dsn import Dsn
+from runbook_lib.errors import GateError
+from runbook_lib.evidence import PhaseResult, PhaseStatus, RunFolder
+from runbook_lib.postgres import Scratch
+from runbook_lib.project import Description, Project
+
+T = TypeVar("T")
+
+PHASES = (
+    "00_current_state",
+    "01_backup",
+    "02_audit",
+    "03_cleanup",
+    "04_validation",
+    "05_deployment",
+    "06_prevention",
+    "90_rollback",
+)
+
+# What has to be in the run's folder before a phase can begin.
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "03_cleanup": ("01_backup", "02_audit"),
+    "04_validation": ("03_cleanup",),
+    "05_deployment": ("04_validation",),
+}
+
+
+@dataclass(kw_only=True)
+class Phase:
+    """One phase at work. Nothing here writes to the target; only ``phases`` does, when approved."""
+
+    name: str
+    environment: Environment
+    folder: RunFolder
+    started: float = field(default_factory=time.monotonic)
+
+    @cached_property
+    def dsn(self) -> Dsn:
+        return self.environment.dsn()
+
+    @cached_property
+    def project(self) -> Project:
+        settings = self.environment.project
+        return Project(settings, self.environment.folder, secrets=(self.dsn.password,))
+
+    @cached_property
+    def scratch(self) -> Scratch:
+        """Where shadow and clone live; leftovers of dead runs are swept first."""
+        with self.reading() as connection:
+            number, extensions = connection.server_version, _extensions(connection)
+        place = Scratch.for_environment(self.environment, number, extensions)
+        place.sweep()
+        return place
+
+    @cached_property
+    def description(self) -> Description:
+        """What the project's own env.py configures, asked once per run."""
+        if self.folder.has("project"):
+            return self.folder.read("project", Description)
+        shadow = self.scratch.create("describe")
+        try:
+            found = self.project.describe(shadow)
+        finally:
+            self.scratch.drop(shadow)
+        self.folder.write("project", found)
+        return found
+
+    @property
+    def version_table(self) -> tuple[str, str]:
+        """The version table's schema and name: as configured, else as env.py says."""
+        named = self.environment
+        schema = named.version_table_schema or self.description.version_table_schema or "public"
+        return schema, named.version_table or self.description.version_table
+
+    @contextmanager
+    def reading(self) -> Iterator[Any]:
+        """Hold the target through a session that cannot write."""
+        connection = postgres.connect(self.dsn, read_only=True)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def look(self) -> observation.Look:
+        """Read the target: who it is, its version rows, its catalog."""
+        table = self.version_table
+        with self.reading() as connection:
+            return observation.look(connection, *table)
+
+    def binding(self) -> dict[str, str]:
+        """Say which database this is, as far as it may be shown."""
+        seen = self.look()
+        return {
+            "environment": self.environment.name
+            + (" (protected)" if self.environment.protected else ""),
+            "target": self.dsn.redacted,
+            "server": f"PostgreSQL {seen.target.server_version}",
+            "system identifier": seen.target.system_identifier,
+            "version table": seen.versions.table,
+            "database says": ", ".join(seen.versions.ids) or "nothing",
+            "run": self.folder.name,
+        }
+
+    def require(self) -> dict[str, str]:
+        """Check what has to be there before this phase; return it in sentences.
+
+        Raises GateError that names the notebook to run first.
+        """
+        met = {}
+        for name in NEEDS.get(self.name, ()):
+            if not self.folder.has(name):
+                raise GateError(
+                    f"{self.name} needs the result of {name}, which this run does not have.",
+                    f"Run notebooks/{name}.ipynb first, or: runbook run -e {self.environment.name}",
+                )
+            met[name] = "its result is in this run's folder"
+        return met or {"nothing": "this phase can begin at any time"}
+
+    def write(self, name: str, artifact: Any) -> None:
+        self.folder.write(name, artifact)
+
+    def read(self, name: str, cls: type[T]) -> T:
+        return self.folder.read(name, cls)
+
+    def conclude(
+        self,
+        artifact: Artifact,
+        sentence: str,
+        *,
+        status: PhaseStatus = "passed",
+        error: Exception | None = None,
+    ) -> Any:
+        """Write the artifact and the verdict; raise ``error`` when there is one."""
+        self.folder.write(self.name, artifact)
+        code = getattr(error, "exit_code", 0 if status == "passed" else 1)
+        result = PhaseResult(
+            phase=self.name,
+            status=status,
+            sentence=sentence,
+            seconds=round(time.monotonic() - self.started, 3),
+            exit_code=code,
+        )
+        self.folder.write(f"{self.name}.result", result)
+        if error:
+            raise error
+        return render.verdict(status, sentence)
+
+
+def _extensions(connection: Any) -> tuple[str, ...]:
+    rows = postgres.fetch(connection, "SELECT extname FROM pg_catalog.pg_extension")
+    return tuple(sorted(name for (name,) in rows if name != "plpgsql"))
+
+
+def open_phase(name: str, environment: str, run: str = "latest", config: str = "") -> Phase:
+    """Open one phase of a run of ``environment``; the notebooks begin with this.
+
+    ``run`` is "latest" (the newest unsealed run, else a new one), "new" or a run's name;
+    ``config`` names a runbook.toml when it is not the nearest one.
+    """
+    loaded = load_environment(environment, config)
+    return Phase(name=name, environment=loaded, folder=RunFolder.open(loaded, run))

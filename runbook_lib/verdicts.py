@@ -1,0 +1,249 @@
+"""Verdicts: one for every revision, summed up from what its objects testify. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from runbook_lib import inference
+from runbook_lib.catalog import Catalog, describe, split
+from runbook_lib.effects import Replay, RevisionReplay
+from runbook_lib.forensics import Evidence, Executed, Implied, RevisionVerdict, Verdict
+from runbook_lib.graph import Revision, RevisionGraph
+from runbook_lib.inference import Inference, Testimony
+
+_VERDICTS: dict[tuple[Executed, bool], Verdict] = {
+    ("yes", True): "applied",
+    ("yes", False): "unrecorded",
+    ("no", True): "phantom",
+    ("no", False): "pending",
+    ("partly", True): "partial",
+    ("partly", False): "partial",
+    ("unknowable", True): "unknowable",
+    ("unknowable", False): "unknowable",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """All that is known: the loadable graph, its replay, the live catalog and who is recorded."""
+
+    graph: RevisionGraph
+    replay: Replay
+    live: Catalog
+    recorded: frozenset[str]
+    inference: Inference
+
+    @property
+    def runs(self) -> dict[str, RevisionReplay]:
+        return {run.revision_id: run for run in self.replay.revisions}
+
+
+def judge(case: Case) -> dict[str, RevisionVerdict]:
+    """Return the verdict of every revision of the loadable graph, by its id."""
+    said: dict[str, list[Testimony]] = {}
+    for testimony in case.inference.testimonies:
+        said.setdefault(testimony.revision_id, []).append(testimony)
+    executed = {
+        revision.revision_id: _executed(said.get(revision.revision_id, ()))
+        for revision in case.graph.revisions
+    }
+    runs, histories = case.runs, inference.object_histories(case.replay)
+    verdicts = {}
+    for revision in case.graph.revisions:
+        implied = _implied(revision.revision_id, case, executed)
+        verdicts[revision.revision_id] = _verdict(
+            revision, case, runs, executed, implied, said.get(revision.revision_id, ()), histories
+        )
+    return verdicts
+
+
+def _executed(said: Collection[Testimony]) -> Executed:
+    voices = {testimony.ran for testimony in said}
+    if not voices:
+        return "unknowable"
+    if len(voices) == 2:
+        return "partly"
+    return "yes" if True in voices else "no"
+
+
+def _verdict(
+    revision: Revision,
+    case: Case,
+    runs: Mapping[str, RevisionReplay],
+    executed: Mapping[str, Executed],
+    implied: Implied,
+    said: Collection[Testimony],
+    histories: inference.Histories,
+) -> RevisionVerdict:
+    own = executed[revision.revision_id]
+    recorded = revision.revision_id in case.recorded
+    run = runs.get(revision.revision_id)
+    return RevisionVerdict(
+        revision_id=revision.revision_id,
+        down_revisions=revision.down_revisions,
+        depends_on=revision.depends_on,
+        file=revision.file,
+        doc=revision.doc,
+        recorded=recorded,
+        executed=own,
+        verdict=_VERDICTS[own, recorded],
+        reason=_reason(revision, case, run, own, implied, said),
+        evidence=tuple(_evidence(revision.revision_id, said, case.live, histories)),
+        effects=tuple(_effects(run)) if run else (),
+        touches_rows=bool(run and run.touches_rows),
+        seconds=round(run.seconds, 3) if run else 0.0,
+        implied=implied if own == "unknowable" else "",
+    )
+
+
+def _evidence(
+    revision_id: str, said: Iterable[Testimony], live: Catalog, histories: inference.Histories
+) -> Iterable[Evidence]:
+    """One piece of evidence per object and voice; the aspects that speak are named together."""
+    grouped: dict[tuple[str, bool], list[Testimony]] = {}
+    for testimony in said:
+        grouped.setdefault((testimony.object, testimony.ran), []).append(testimony)
+    for (key, ran), group in sorted(grouped.items()):
+        kind, name = split(key)
+        state = next((s for w, s in reversed(histories[key]) if w == revision_id), None)
+        found = live.objects.get(key)
+        yield Evidence(
+            kind=kind,
+            object=name,
+            aspect=", ".join(t.aspect for t in group if t.aspect),
+            expected="absent" if state is None else describe(key, state) or "present",
+            found="absent" if found is None else describe(key, found) or "present",
+            speaks="for" if ran else "against",
+        )
+
+
+def _effects(run: RevisionReplay) -> Iterable[str]:
+    marks = {"added": "+", "removed": "-", "changed": "~"}
+    for change in run.changes:
+        kind, name = split(change.object)
+        yield f"{marks[change.kind]} {kind} {name}"
+
+
+def _reason(
+    revision: Revision,
+    case: Case,
+    run: RevisionReplay | None,
+    executed: Executed,
+    implied: Implied,
+    said: Collection[Testimony],
+) -> str:
+    there = len({t.object for t in said if t.ran})
+    gone = len({t.object for t in said if not t.ran})
+    if executed == "yes":
+        return f"Every surviving effect is there: {_objects(there)}."
+    if executed == "no":
+        return f"None of its effects is there: {_objects(gone)} missing or in an older state."
+    if executed == "partly":
+        return _partly(run, there, gone)
+    return f"{_unknowable(revision, case, run)} {_neighbours(implied)}".strip()
+
+
+def _objects(count: int) -> str:
+    return f"{count} object{'' if count == 1 else 's'}"
+
+
+def _partly(run: RevisionReplay | None, there: int, gone: int) -> str:
+    text = f"{_objects(there)} speak for it, {_objects(gone)} against it."
+    if run and not (run.commits_inside or run.autocommit):
+        text += (
+            " It runs in one transaction, so Alembic cannot have left it half done: objects were "
+            "made or removed by hand, or the file was edited after it ran."
+        )
+    return text
+
+
+def _unknowable(revision: Revision, case: Case, run: RevisionReplay | None) -> str:
+    if run is None:
+        return "It could not be replayed: its file cannot be loaded."
+    if run.status == "failed":
+        return f"It fails in the replay: {run.error}"
+    if run.status == "skipped":
+        return "It could not be replayed, because a revision that it builds on fails."
+    own = [c for c in case.inference.ambiguous if _writes(c, revision.revision_id)]
+    if own:
+        return _two_histories(own[0])
+    if any(_writes(chain, revision.revision_id) for chain in case.inference.drifted):
+        return "What it made has a value that no revision gives it (see drift)."
+    if run.changes:
+        return "All its effects were overwritten by later revisions."
+    if run.touches_rows:
+        return "It changes rows only and leaves no trace in the schema."
+    if len(revision.down_revisions) > 1:
+        return "It is a merge point and changes nothing."
+    return "It changes nothing in the schema."
+
+
+def _writes(chain: inference.Chain, revision_id: str) -> bool:
+    return any(link.writer == revision_id for link in chain.links)
+
+
+def _two_histories(chain: inference.Chain) -> str:
+    kind, name = split(chain.object)
+    last = [chain.links[place].writer or "no revision" for place in chain.places()]
+    return (
+        f"Several histories explain {kind} {name} as it is: the last to change it was "
+        f"{' or '.join(last)}."
+    )
+
+
+def _neighbours(implied: Implied) -> str:
+    if implied == "yes":
+        return "Its neighbours imply that it ran."
+    if implied == "no":
+        return "Its neighbours imply that it did not run."
+    return "Its neighbours contradict each other."
+
+
+def _implied(revision_id: str, case: Case, executed: Mapping[str, Executed]) -> Implied:
+    """What the nearest revisions with evidence of their own make likely."""
+    above = _nearest(revision_id, executed, _parents(case.graph))
+    below = _nearest(revision_id, executed, _children(case.graph))
+    if "yes" in below:
+        return "" if "no" in above else "yes"
+    if "no" in above:
+        return "no"
+    if "partly" in above:
+        return "" if revision_id in case.recorded else "no"
+    return "yes" if revision_id in case.recorded else "no"
+
+
+def _nearest(
+    revision_id: str, executed: Mapping[str, Executed], edges: Mapping[str, Collection[str]]
+) -> set[Executed]:
+    found: set[Executed] = set()
+    seen, todo = {revision_id}, list(edges.get(revision_id, ()))
+    while todo:
+        current = todo.pop()
+        if current in seen or current not in executed:
+            continue
+        seen.add(current)
+        if executed[current] == "unknowable":
+            todo.extend(edges.get(current, ()))
+        else:
+            found.add(executed[current])
+    return found
+
+
+def _parents(graph: RevisionGraph) -> dict[str, tuple[str, ...]]:
+    return {r.revision_id: (*r.down_revisions, *r.depends_on) for r in graph.revisions}
+
+
+def _children(graph: RevisionGraph) -> dict[str, list[str]]:
+    children: dict[str, list[str]] = {}
+    for revision in graph.revisions:
+        for parent in (*revision.down_revisions, *revision.depends_on):
+            children.setdefault(parent, []).append(revision.revision_id)
+    return children
+
+
+def ran(verdict: RevisionVerdict) -> bool:
+    """Whether a plan may count on the revision: it ran, or its neighbours imply so."""
+    return verdict.executed == "yes" or (
+        verdict.executed == "unknowable" and verdict.implied == "yes"
+    )

@@ -1,0 +1,98 @@
+"""Violations: rows that would not fit a constraint which the heads promise and the data lacks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg2
+
+from runbook_lib import observation, postgres
+from runbook_lib.catalog import Aspects, Catalog, ObjectChange, diff, parts, split, table_of
+from runbook_lib.dsn import Dsn
+
+SAMPLE = 5
+_FOREIGN = re.compile(r"FOREIGN KEY \((.+?)\) REFERENCES (.+?)\((.+?)\)")
+_COLUMNS = re.compile(r"^(?:PRIMARY KEY|UNIQUE(?: NULLS NOT DISTINCT)?) \((.+?)\)")
+_CHECK = re.compile(r"^CHECK \((.*)\)(?: NO INHERIT)?$", re.S)
+
+
+def find(dsn: Dsn, expected: Catalog, version: tuple[str, str]) -> tuple[str, ...]:
+    """Return one sentence per violated constraint: how many rows, and keys of some of them.
+
+    Only constraints on tables and columns that are there already can be violated.
+    """
+    connection = postgres.connect(dsn)
+    try:
+        live = observation.look(connection, *version).live
+        found = [_sentence(connection, change) for change in diff(live, expected)]
+    finally:
+        connection.close()
+    return tuple(sentence for sentence in found if sentence)
+
+
+def _sentence(connection: Any, change: ObjectChange) -> str:
+    for table, condition, keys in _questions(change):
+        try:
+            rows = postgres.fetch(
+                connection,
+                f"SELECT count(*), (array_agg({keys}))[1:{SAMPLE}]::text FROM {table} AS t "
+                f"WHERE {condition}",
+            )
+        except psycopg2.Error:
+            continue  # a column of it is missing as well: nothing to violate yet
+        count, sample = rows[0]
+        if count:
+            kind, name = split(change.object)
+            return (
+                f"{count} rows of {table} violate {kind} {name}; {keys} of some: {sample}. "
+                "Mend them; the runbook deletes nothing."
+            )
+    return ""
+
+
+def _questions(change: ObjectChange) -> Iterable[tuple[str, str, str]]:
+    """Yield (table, condition that a violating row meets, what to show of it)."""
+    after = change.after
+    if after is None:
+        return
+    kind, name = split(change.object)
+    table = table_of(change.object, after)
+    if kind == "constraint":
+        yield from _constraint(table, after)
+    elif kind == "index" and after.get("unique") == "yes":
+        columns = re.search(r"\(([^()]+)\)", after.get("definition", ""))
+        if columns and " WHERE " not in after.get("definition", ""):
+            yield _repeated(table, columns.group(1))
+    elif kind == "column" and change.before and after.get("nullable") == "no":
+        column = parts(name)[-1]
+        yield table, f"t.{column} IS NULL", "t.ctid"
+
+
+def _constraint(table: str, after: Aspects) -> Iterable[tuple[str, str, str]]:
+    definition = after.get("definition", "")
+    unique = _COLUMNS.match(definition)
+    check = _CHECK.match(definition)
+    foreign = _FOREIGN.search(definition)
+    if unique:
+        yield _repeated(table, unique.group(1))
+    elif check:
+        yield table, f"NOT ({check.group(1)})", "t.ctid"
+    elif foreign:
+        yield _orphaned(table, *foreign.groups())
+
+
+def _repeated(table: str, columns: str) -> tuple[str, str, str]:
+    condition = (
+        f"({columns}) IN (SELECT {columns} FROM {table} GROUP BY {columns} HAVING count(*) > 1)"
+    )
+    return table, condition, f"ROW({columns})" if "," in columns else columns
+
+
+def _orphaned(table: str, columns: str, other: str, targets: str) -> tuple[str, str, str]:
+    own, theirs = columns.split(", "), targets.split(", ")
+    matches = " AND ".join(f"o.{b} = t.{a}" for a, b in zip(own, theirs, strict=True))
+    filled = " AND ".join(f"t.{a} IS NOT NULL" for a in own)
+    condition = f"{filled} AND NOT EXISTS (SELECT FROM {other} AS o WHERE {matches})"
+    return table, condition, f"ROW({columns})" if "," in columns else columns
