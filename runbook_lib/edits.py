@@ -240,12 +240,15 @@ def _statements(name: str, sql: Sequence[str]) -> str:
 
 def _sql_literal(sql: str) -> str:
     """Return SQL as a raw triple-quoted literal where that is exact, else as Python writes it."""
-    raw = f'r"""{sql}"""'
+    raw = (f"r{quotes}{sql}{quotes}" for quotes in ('"""', "'''"))
+    return next((one for one in raw if "\n" in sql and _is_exact(one, sql)), repr(sql))
+
+
+def _is_exact(literal: str, sql: str) -> bool:
     try:
-        exact = ast.literal_eval(raw) == sql
+        return bool(ast.literal_eval(literal) == sql)
     except (SyntaxError, ValueError):
-        exact = False
-    return raw if exact and "\n" in sql else repr(sql)
+        return False
 
 
 def _beside(tree: SourceTree, graph: RevisionGraph, ids: Sequence[str]) -> PurePosixPath:
