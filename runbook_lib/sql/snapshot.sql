@@ -1,15 +1,15 @@
 -- The schema of one database as one JSON object, {"kind<colon>name" {aspect, text}}, PostgreSQL 11 to 18.
 -- Any driver must be able to send this text as it is, so it holds no percent sign, no question
 -- mark and no colon. Names are fully qualified because the caller sets search_path to pg_catalog.
--- Columns that older servers lack are read through to_jsonb().
+-- A column that an older server lacks is read where its name then means the default beside it.
 WITH member AS (
     SELECT classid, objid
     FROM pg_catalog.pg_depend
     WHERE refclassid = CAST('pg_catalog.pg_extension' AS regclass) AND deptype = 'e'
 ), ns AS (
     SELECT n.oid, n.nspname, n.nspowner, n.nspacl,
-        CASE WHEN n.nspname ~ '^[a-z_][a-z0-9_$]*$' THEN CAST(n.nspname AS text)
-            ELSE '"' || replace(n.nspname, '"', '""') || '"' END AS name
+        CASE WHEN n.nspname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(n.nspname AS text) ELSE quote_ident(n.nspname) END AS name,
+        quote_ident(n.nspname) AS ident
     FROM pg_catalog.pg_namespace n
     WHERE left(n.nspname, 3) <> 'pg_' AND n.nspname <> 'information_schema'
         AND NOT EXISTS (
@@ -19,37 +19,35 @@ WITH member AS (
     SELECT c.oid, c.relkind, c.relowner, c.relacl, c.reltype, c.relpersistence, c.relrowsecurity,
         c.relforcerowsecurity, c.relreplident, c.reloptions, c.relispartition, c.relpartbound,
         c.reloftype, ns.name || '.' ||
-        CASE WHEN c.relname ~ '^[a-z_][a-z0-9_$]*$' THEN CAST(c.relname AS text)
-            ELSE '"' || replace(c.relname, '"', '""') || '"' END AS name
+        CASE WHEN c.relname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(c.relname AS text) ELSE quote_ident(c.relname) END AS name,
+        ns.ident || '.' || quote_ident(c.relname) AS ident
     FROM pg_catalog.pg_class c
     JOIN ns ON ns.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S', 'c', 'i', 'I')
+    WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S', 'c', 'i', 'I')
         AND NOT EXISTS (
             SELECT FROM member m
             WHERE m.classid = CAST('pg_catalog.pg_class' AS regclass) AND m.objid = c.oid)
 ), typ AS (
     SELECT t.oid, t.typtype, t.typowner, t.typacl, t.typrelid, t.typbasetype, t.typtypmod,
         t.typnotnull, t.typdefault, t.typcollation, ns.name || '.' ||
-        CASE WHEN t.typname ~ '^[a-z_][a-z0-9_$]*$' THEN CAST(t.typname AS text)
-            ELSE '"' || replace(t.typname, '"', '""') || '"' END AS name
+        CASE WHEN t.typname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(t.typname AS text) ELSE quote_ident(t.typname) END AS name
     FROM pg_catalog.pg_type t
     JOIN ns ON ns.oid = t.typnamespace
     LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
-    WHERE (t.typtype IN ('e', 'd', 'r') OR (t.typtype = 'c' AND c.relkind = 'c')
+    WHERE t.oid >= 16384 AND (t.typtype IN ('e', 'd', 'r') OR (t.typtype = 'c' AND c.relkind = 'c')
             OR (t.typtype = 'b' AND t.typcategory <> 'A'))
         AND NOT EXISTS (
             SELECT FROM member m
             WHERE m.classid = CAST('pg_catalog.pg_type' AS regclass) AND m.objid = t.oid)
 ), fun AS (
     SELECT p.oid, p.prokind, p.proowner, p.proacl, ns.name || '.' ||
-        CASE WHEN p.proname ~ '^[a-z_][a-z0-9_$]*$' THEN CAST(p.proname AS text)
-            ELSE '"' || replace(p.proname, '"', '""') || '"' END
+        CASE WHEN p.proname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(p.proname AS text) ELSE quote_ident(p.proname) END
         || '(' || oidvectortypes(p.proargtypes) || ')' AS name,
         CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END
         AS kind
     FROM pg_catalog.pg_proc p
     JOIN ns ON ns.oid = p.pronamespace
-    WHERE NOT EXISTS (
+    WHERE p.oid >= 16384 AND NOT EXISTS (
             SELECT FROM pg_catalog.pg_depend d
             WHERE d.classid = CAST('pg_catalog.pg_proc' AS regclass) AND d.objid = p.oid
                 AND d.deptype IN ('e', 'i'))
@@ -62,23 +60,50 @@ WITH member AS (
         AND d.classid = CAST('pg_catalog.pg_class' AS regclass) AND d.objsubid = 0
         AND d.refclassid = CAST('pg_catalog.pg_class' AS regclass) AND d.refobjsubid > 0
         AND d.deptype IN ('a', 'i')
+), att AS (
+    SELECT a.*, r.relkind, r.relowner, quote_ident(a.attname) AS ident, r.name || '.' ||
+        CASE WHEN a.attname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(a.attname AS text)
+            ELSE quote_ident(a.attname) END AS name
+    FROM (SELECT CAST('' AS "char") AS attgenerated) older
+    CROSS JOIN LATERAL (
+        SELECT attrelid, attnum, attname, atttypid, atttypmod, attnotnull, attidentity, attacl,
+            attcollation, attstorage, attislocal, attgenerated AS generated
+        FROM pg_catalog.pg_attribute
+        WHERE attrelid >= 16384 AND attnum > 0 AND NOT attisdropped
+    ) a
+    JOIN rel r ON r.oid = a.attrelid
+    WHERE r.relkind IN ('r', 'p', 'f', 'm', 'v')
+), idx AS (
+    SELECT i.*
+    FROM (SELECT false AS indnullsnotdistinct) older
+    CROSS JOIN LATERAL (
+        SELECT indexrelid, indrelid, indisunique, indisvalid, indnatts, indkey[0] AS attnum,
+            indclass[0] AS opclass, indcollation[0] AS collation,
+            indnatts = 1 AND indpred IS NULL AND indexprs IS NULL AND indoption[0] = 0
+            AND NOT indnullsnotdistinct AS plain
+        FROM pg_catalog.pg_index
+        WHERE indexrelid >= 16384
+    ) i
+), note AS (
+    SELECT objoid, classoid, objsubid, '"comment": ' || to_json(description) AS comment
+    FROM pg_catalog.pg_description
+    WHERE objoid >= 16384
 ), object AS (
     -- schemas
-    SELECT 'schema' AS kind, ns.name, json_build_object('comment', d.description) AS aspects
+    SELECT 'schema' AS kind, ns.name, CAST('pg_catalog.pg_namespace' AS regclass) AS class, ns.oid, 0 AS sub,
+        '{}' AS aspects
     FROM ns
-    LEFT JOIN pg_catalog.pg_description d ON d.objoid = ns.oid AND d.objsubid = 0
-        AND d.classoid = CAST('pg_catalog.pg_namespace' AS regclass)
-        AND NOT (ns.nspname = 'public' AND d.description = 'standard public schema')
 
     UNION ALL -- extensions
-    SELECT 'extension', CAST(e.extname AS text),
-        json_build_object('schema', CASE WHEN n.nspname <> 'pg_catalog' THEN n.nspname END)
+    SELECT 'extension', CAST(e.extname AS text), NULL, NULL, 0,
+        CAST(json_strip_nulls(json_build_object('schema', CASE WHEN n.nspname <> 'pg_catalog' THEN n.nspname END)) AS text)
     FROM pg_catalog.pg_extension e
     JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
 
     UNION ALL -- enum, composite, range and base types; domains
     SELECT CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'type' END, t.name,
-        json_build_object(
+        CAST('pg_catalog.pg_type' AS regclass), t.oid, 0,
+        CAST(json_strip_nulls(json_build_object(
             'kind', CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'c' THEN 'composite'
                 WHEN 'r' THEN 'range' WHEN 'b' THEN 'base' END,
             'type', CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END,
@@ -97,43 +122,32 @@ WITH member AS (
                 WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) END,
             'subtype', CASE WHEN t.typtype = 'r' THEN (
                 SELECT format_type(r.rngsubtype, NULL)
-                FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid) END,
-            'comment', d.description)
+                FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid) END)) AS text)
     FROM typ t
-    LEFT JOIN pg_catalog.pg_description d ON d.objoid = t.oid AND d.objsubid = 0
-        AND d.classoid = CAST('pg_catalog.pg_type' AS regclass)
 
     UNION ALL -- values of enum types
     SELECT 'label', t.name || '.' ||
-        CASE WHEN l.enumlabel ~ '^[a-z_][a-z0-9_$]*$' THEN CAST(l.enumlabel AS text)
-            ELSE '"' || replace(l.enumlabel, '"', '""') || '"' END,
-        CAST('{}' AS json)
+        CASE WHEN l.enumlabel ~ '^[a-z_][a-z0-9_]*$' THEN CAST(l.enumlabel AS text) ELSE quote_ident(l.enumlabel) END,
+        NULL, NULL, 0, '{}'
     FROM pg_catalog.pg_enum l
     JOIN typ t ON t.oid = l.enumtypid
 
     UNION ALL -- sequences; those of identity columns are the column's business
-    SELECT 'sequence', r.name,
-        json_build_object(
-            'type', s.type, 'start', CAST(s.seqstart AS text),
-            'increment', CAST(s.seqincrement AS text), 'min', CAST(s.seqmin AS text),
-            'max', CAST(s.seqmax AS text), 'cache', CAST(s.seqcache AS text),
-            'cycle', CASE WHEN s.seqcycle THEN 'yes' ELSE 'no' END,
-            'owned_by', o.name || '.' ||
-                CASE WHEN a.attname ~ '^[a-z_][a-z0-9_$]*$' THEN CAST(a.attname AS text)
-                    ELSE '"' || replace(a.attname, '"', '""') || '"' END,
-            'persistence', CASE r.relpersistence WHEN 'u' THEN 'unlogged' END,
-            'comment', d.description)
+    SELECT 'sequence', r.name, CAST('pg_catalog.pg_class' AS regclass), r.oid, 0,
+        concat('{"type": "', s.type, '", "start": "', s.seqstart, '", "increment": "',
+            s.seqincrement, '", "min": "', s.seqmin, '", "max": "', s.seqmax, '", "cache": "',
+            s.seqcache, '", "cycle": "', CASE WHEN s.seqcycle THEN 'yes' ELSE 'no' END, '"',
+            ', "owned_by": ' || to_json(a.name),
+            CASE r.relpersistence WHEN 'u' THEN ', "persistence": "unlogged"' END, '}')
     FROM seq s
     JOIN rel r ON r.oid = s.seqrelid
-    LEFT JOIN rel o ON o.oid = s.refobjid
-    LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = s.refobjid AND a.attnum = s.refobjsubid
-    LEFT JOIN pg_catalog.pg_description d ON d.objoid = r.oid AND d.objsubid = 0
-        AND d.classoid = CAST('pg_catalog.pg_class' AS regclass)
+    LEFT JOIN att a ON a.attrelid = s.refobjid AND a.attnum = s.refobjsubid
     WHERE s.deptype IS DISTINCT FROM 'i'
 
     UNION ALL -- tables and foreign tables
     SELECT CASE r.relkind WHEN 'f' THEN 'foreign_table' ELSE 'table' END, r.name,
-        json_build_object(
+        CAST('pg_catalog.pg_class' AS regclass), r.oid, 0,
+        CAST(json_strip_nulls(json_build_object(
             'persistence', CASE r.relpersistence WHEN 'u' THEN 'unlogged' END,
             'partition_by', CASE WHEN r.relkind = 'p' THEN pg_get_partkeydef(r.oid) END,
             'partition_of', CASE WHEN r.relispartition THEN (
@@ -155,8 +169,7 @@ WITH member AS (
                     SELECT 'USING INDEX ' || quote_ident(x.relname)
                     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
                     WHERE i.indrelid = r.oid AND i.indisreplident) END,
-            'options', array_to_string(r.reloptions, ', '),
-            'comment', d.description)
+            'options', array_to_string(r.reloptions, ', '))) AS text)
     FROM rel r
     LEFT JOIN (
         SELECT i.inhrelid, string_agg(p.name, ', ' ORDER BY i.inhseqno) AS parents
@@ -164,147 +177,173 @@ WITH member AS (
         JOIN rel p ON p.oid = i.inhparent
         GROUP BY i.inhrelid
     ) i ON i.inhrelid = r.oid
-    LEFT JOIN pg_catalog.pg_description d ON d.objoid = r.oid AND d.objsubid = 0
-        AND d.classoid = CAST('pg_catalog.pg_class' AS regclass)
     WHERE r.relkind IN ('r', 'p', 'f')
 
     UNION ALL -- columns, but not those that a parent table hands down
-    SELECT 'column', r.name || '.' ||
-        CASE WHEN a.attname ~ '^[a-z_][a-z0-9_$]*$' THEN CAST(a.attname AS text)
-            ELSE '"' || replace(a.attname, '"', '""') || '"' END,
-        json_build_object(
-            'type', format_type(a.atttypid, a.atttypmod),
-            'nullable', CASE WHEN a.attnotnull THEN 'no' ELSE 'yes' END,
-            'default', CASE WHEN x.generated IS NULL THEN x.expression END,
-            'generated', '(' || x.expression || ')' || x.generated,
-            'identity', CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END,
-            'identity_options', CASE WHEN a.attidentity <> '' THEN (
-                SELECT concat('INCREMENT BY ', s.seqincrement, ' MINVALUE ', s.seqmin,
-                    ' MAXVALUE ', s.seqmax, ' START WITH ', s.seqstart, ' CACHE ', s.seqcache,
-                    CASE WHEN s.seqcycle THEN ' CYCLE' END)
+    SELECT 'column', a.name, CAST('pg_catalog.pg_class' AS regclass), a.attrelid, a.attnum,
+        concat('{"type": ', to_json(format_type(a.atttypid, a.atttypmod)),
+            CASE WHEN a.attnotnull THEN ', "nullable": "no"' ELSE ', "nullable": "yes"' END,
+            CASE a.generated
+                WHEN '' THEN ', "default": ' || to_json(x.expression)
+                WHEN 's' THEN ', "generated": ' || to_json('(' || x.expression || ') STORED')
+                ELSE ', "generated": ' || to_json('(' || x.expression || ') VIRTUAL') END,
+            CASE a.attidentity WHEN 'a' THEN ', "identity": "always"'
+                WHEN 'd' THEN ', "identity": "by default"' END,
+            CASE WHEN a.attidentity <> '' THEN (
+                SELECT concat(', "identity_options": "INCREMENT BY ', s.seqincrement,
+                    ' MINVALUE ', s.seqmin, ' MAXVALUE ', s.seqmax, ' START WITH ', s.seqstart,
+                    ' CACHE ', s.seqcache, CASE WHEN s.seqcycle THEN ' CYCLE' END, '"')
                 FROM seq s
                 WHERE s.refobjid = a.attrelid AND s.refobjsubid = a.attnum AND s.deptype = 'i'
                     AND NOT (s.seqstart = 1 AND s.seqincrement = 1 AND s.seqmin = 1
                         AND s.seqcache = 1 AND NOT s.seqcycle AND s.seqmax = CASE s.type
                         WHEN 'smallint' THEN 32767 WHEN 'integer' THEN 2147483647
                         ELSE 9223372036854775807 END)) END,
-            'collation', CASE WHEN a.attcollation <> t.typcollation THEN (
-                SELECT quote_ident(n.nspname) || '.' || quote_ident(c.collname)
+            CASE WHEN a.attcollation <> t.typcollation THEN (
+                SELECT ', "collation": '
+                    || to_json(quote_ident(n.nspname) || '.' || quote_ident(c.collname))
                 FROM pg_catalog.pg_collation c
                 JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace
                 WHERE c.oid = a.attcollation) END,
-            'storage', CASE WHEN a.attstorage <> t.typstorage THEN CASE a.attstorage
-                WHEN 'p' THEN 'plain' WHEN 'e' THEN 'external' WHEN 'm' THEN 'main'
-                ELSE 'extended' END END,
-            'comment', d.description)
-    FROM rel r
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid
+            CASE WHEN a.attstorage <> t.typstorage THEN CASE a.attstorage
+                WHEN 'p' THEN ', "storage": "plain"' WHEN 'e' THEN ', "storage": "external"'
+                WHEN 'm' THEN ', "storage": "main"' ELSE ', "storage": "extended"' END END, '}')
+    FROM att a
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-    LEFT JOIN (
-        SELECT f.adrelid, f.adnum, pg_get_expr(f.adbin, f.adrelid) AS expression,
-            CASE to_jsonb(g) ->> 'attgenerated' WHEN 's' THEN ' STORED'
-                WHEN 'v' THEN ' VIRTUAL' END AS generated
-        FROM pg_catalog.pg_attrdef f
-        JOIN pg_catalog.pg_attribute g ON g.attrelid = f.adrelid AND g.attnum = f.adnum
-    ) x ON x.adrelid = a.attrelid AND x.adnum = a.attnum
-    LEFT JOIN pg_catalog.pg_description d ON d.objoid = a.attrelid AND d.objsubid = a.attnum
-        AND d.classoid = CAST('pg_catalog.pg_class' AS regclass)
-    WHERE r.relkind IN ('r', 'p', 'f') AND a.attnum > 0 AND NOT a.attisdropped AND a.attislocal
+    LEFT JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+    -- only a generated column's expression needs the table, and opening one is dear
+    CROSS JOIN LATERAL (
+        SELECT pg_get_expr(f.adbin, CASE a.generated WHEN '' THEN 0 ELSE f.adrelid END)
+            AS expression
+    ) x
+    WHERE a.relkind IN ('r', 'p', 'f') AND a.attislocal
 
     UNION ALL -- constraints; NOT NULL is an aspect of the column
     SELECT 'constraint', r.name || '.' ||
-        CASE WHEN k.conname ~ '^[a-z_][a-z0-9_$]*$' THEN CAST(k.conname AS text)
-            ELSE '"' || replace(k.conname, '"', '""') || '"' END,
-        json_build_object(
-            'type', CASE k.contype WHEN 'p' THEN 'primary key' WHEN 'u' THEN 'unique'
-                WHEN 'f' THEN 'foreign key' WHEN 'c' THEN 'check' WHEN 'x' THEN 'exclusion' END,
-            'definition', CASE WHEN k.convalidated THEN pg_get_constraintdef(k.oid)
-                ELSE regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '') END,
-            'validated', CASE WHEN k.convalidated THEN 'yes' ELSE 'no' END,
-            'comment', d.description)
-    FROM rel r
-    JOIN pg_catalog.pg_constraint k ON k.conrelid = r.oid
-    LEFT JOIN pg_catalog.pg_description d ON d.objoid = k.oid AND d.objsubid = 0
-        AND d.classoid = CAST('pg_catalog.pg_constraint' AS regclass)
+        CASE WHEN k.conname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(k.conname AS text) ELSE quote_ident(k.conname) END,
+        CAST('pg_catalog.pg_constraint' AS regclass), k.oid, 0,
+        concat(
+            CASE k.contype WHEN 'p' THEN '{"type": "primary key"' WHEN 'u' THEN '{"type": "unique"'
+                WHEN 'f' THEN '{"type": "foreign key"' WHEN 'c' THEN '{"type": "check"'
+                ELSE '{"type": "exclusion"' END,
+            ', "definition": ', to_json(CASE
+                WHEN k.single AND k.contype IN ('p', 'u') AND i.plain
+                THEN CASE k.contype WHEN 'p' THEN 'PRIMARY KEY (' ELSE 'UNIQUE (' END
+                    || a.ident || ')'
+                WHEN k.single AND k.contype = 'f' AND k.convalidated AND k.confmatchtype = 's'
+                    AND k.confupdtype = 'a' AND k.confdeltype IN ('a', 'c')
+                THEN 'FOREIGN KEY (' || a.ident || ') REFERENCES ' || f.ident
+                    || '(' || b.ident || CASE k.confdeltype WHEN 'a' THEN ')'
+                        ELSE ') ON DELETE CASCADE' END
+                WHEN k.convalidated THEN pg_get_constraintdef(k.oid)
+                ELSE regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '') END),
+            CASE WHEN k.convalidated THEN ', "validated": "yes"}'
+                ELSE ', "validated": "no"}' END)
+    FROM (
+        SELECT *, NOT condeferrable AND cardinality(conkey) = 1 AS single
+        FROM pg_catalog.pg_constraint
+    ) k
+    JOIN rel r ON r.oid = k.conrelid
+    -- the plain cases are spelled here, as pg_get_constraintdef() would, in a tenth of its time
+    LEFT JOIN att a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
+    LEFT JOIN idx i ON i.indexrelid = k.conindid
+    LEFT JOIN rel f ON f.oid = k.confrelid
+    LEFT JOIN att b ON b.attrelid = k.confrelid AND b.attnum = k.confkey[1]
     WHERE k.contype IN ('p', 'u', 'f', 'c', 'x') AND k.conislocal AND k.conparentid = 0
 
     UNION ALL -- indexes that no constraint owns and no parent index hands down
-    SELECT 'index', r.name,
-        json_build_object(
-            'table', o.name,
-            'unique', CASE WHEN i.indisunique THEN 'yes' END,
-            'definition', substr(x.definition, strpos(x.definition, ' USING ') + 7),
-            'valid', CASE WHEN i.indisvalid THEN 'yes' ELSE 'no' END,
-            'comment', d.description)
-    FROM pg_catalog.pg_index i
+    SELECT 'index', r.name, CAST('pg_catalog.pg_class' AS regclass), r.oid, 0,
+        concat('{"table": ', to_json(o.name),
+            CASE WHEN i.indisunique THEN ', "unique": "yes"' END,
+            ', "definition": ',
+            to_json(CASE
+                WHEN i.plain AND r.reloptions IS NULL AND i.collation = a.attcollation
+                    AND c.opcdefault AND c.opcmethod = 403 AND (c.opcintype = a.atttypid
+                        OR c.opcintype = 25 AND a.atttypid = 1043)
+                THEN 'btree (' || a.ident || ')'
+                ELSE substr(pg_get_indexdef(i.indexrelid),
+                    strpos(pg_get_indexdef(i.indexrelid), ' USING ') + 7) END),
+            CASE WHEN i.indisvalid THEN ', "valid": "yes"}' ELSE ', "valid": "no"}' END)
+    FROM idx i
     JOIN rel r ON r.oid = i.indexrelid AND NOT r.relispartition
     JOIN rel o ON o.oid = i.indrelid
-    LEFT JOIN pg_catalog.pg_constraint k ON k.conindid = i.indexrelid
-        AND k.contype IN ('p', 'u', 'x') AND k.conrelid = i.indrelid
-    CROSS JOIN LATERAL (SELECT pg_get_indexdef(i.indexrelid) AS definition OFFSET 0) x
-    LEFT JOIN pg_catalog.pg_description d ON d.objoid = r.oid AND d.objsubid = 0
-        AND d.classoid = CAST('pg_catalog.pg_class' AS regclass)
-    WHERE k.oid IS NULL
+    LEFT JOIN att a ON a.attrelid = i.indrelid AND a.attnum = i.attnum
+    LEFT JOIN pg_catalog.pg_opclass c ON c.oid = i.opclass
+    WHERE NOT EXISTS (
+        SELECT FROM pg_catalog.pg_constraint k
+        WHERE k.conindid = i.indexrelid AND k.conrelid = i.indrelid
+            AND k.contype IN ('p', 'u', 'x'))
 
     UNION ALL -- views and materialized views
     SELECT CASE r.relkind WHEN 'm' THEN 'materialized_view' ELSE 'view' END, r.name,
-        json_build_object(
-            'definition', rtrim(pg_get_viewdef(r.oid, true), ';'),
-            'options', array_to_string(r.reloptions, ', '),
-            'comment', d.description)
-    FROM rel r
-    LEFT JOIN pg_catalog.pg_description d ON d.objoid = r.oid AND d.objsubid = 0
-        AND d.classoid = CAST('pg_catalog.pg_class' AS regclass)
-    WHERE r.relkind IN ('v', 'm')
+        CAST('pg_catalog.pg_class' AS regclass), r.oid, 0,
+        CAST(json_strip_nulls(json_build_object(
+            'definition', v.definition,
+            'options', array_to_string(r.reloptions, ', '))) AS text)
+    FROM (
+        SELECT *, rtrim(pg_get_viewdef(oid, true), ';') AS whole
+        FROM rel WHERE relkind IN ('v', 'm')
+        OFFSET 0
+    ) r
+    -- before 16, a view of one table spells its columns table.column
+    CROSS JOIN LATERAL (
+        SELECT CASE
+            WHEN CAST(current_setting('server_version_num') AS integer) < 160000
+                AND r.whole !~ 'SELECT.*SELECT'
+            THEN (regexp_match(r.whole,
+                '^(.*\n   FROM )([a-z_][a-z0-9_.]*( [a-z_][a-z0-9_]*|))(\n  [A-Z].*|)$'))
+            END AS part
+    ) p
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN p.part IS NULL THEN r.whole ELSE
+            regexp_replace(p.part[1], own.prefix, '\1', 'g') || p.part[2]
+            || regexp_replace(p.part[4], own.prefix, '\1', 'g') END AS definition
+        FROM (SELECT '([- (\[])' || substring(p.part[2], '[a-z0-9_]*$') || '\.' AS prefix) own
+    ) v
 
     UNION ALL -- functions, procedures, aggregates
-    SELECT f.kind, f.name,
-        json_build_object(
+    SELECT f.kind, f.name, CAST('pg_catalog.pg_proc' AS regclass), f.oid, 0,
+        CAST(json_strip_nulls(json_build_object(
             'definition', CASE WHEN f.prokind <> 'a' THEN pg_get_functiondef(f.oid) ELSE (
                 SELECT concat('SFUNC = ', CAST(g.aggtransfn AS text), ', STYPE = ',
                     format_type(g.aggtranstype, NULL), ', FINALFUNC = '
                     || CAST(NULLIF(CAST(CAST(g.aggfinalfn AS oid) AS bigint), 0) AS regproc),
                     ', INITCOND = ' || quote_literal(g.agginitval))
-                FROM pg_catalog.pg_aggregate g WHERE g.aggfnoid = f.oid) END,
-            'comment', d.description)
+                FROM pg_catalog.pg_aggregate g WHERE g.aggfnoid = f.oid) END)) AS text)
     FROM fun f
-    LEFT JOIN pg_catalog.pg_description d ON d.objoid = f.oid AND d.objsubid = 0
-        AND d.classoid = CAST('pg_catalog.pg_proc' AS regclass)
 
     UNION ALL -- triggers, but not those that a partitioned parent hands down
     SELECT 'trigger', r.name || '.' ||
-        CASE WHEN t.tgname ~ '^[a-z_][a-z0-9_$]*$' THEN CAST(t.tgname AS text)
-            ELSE '"' || replace(t.tgname, '"', '""') || '"' END,
-        json_build_object(
+        CASE WHEN t.tgname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(t.tgname AS text) ELSE quote_ident(t.tgname) END,
+        CAST('pg_catalog.pg_trigger' AS regclass), t.oid, 0,
+        CAST(json_strip_nulls(json_build_object(
             'definition', pg_get_triggerdef(t.oid),
             'enabled', CASE t.tgenabled WHEN 'O' THEN 'yes' WHEN 'D' THEN 'no'
-                WHEN 'R' THEN 'replica' ELSE 'always' END,
-            'comment', d.description)
-    FROM pg_catalog.pg_trigger t
+                WHEN 'R' THEN 'replica' ELSE 'always' END)) AS text)
+    FROM (SELECT CAST(0 AS oid) AS tgparentid) older
+    CROSS JOIN LATERAL (
+        SELECT oid, tgname, tgrelid, tgenabled
+        FROM pg_catalog.pg_trigger
+        WHERE NOT tgisinternal AND tgparentid = 0
+    ) t
     JOIN rel r ON r.oid = t.tgrelid
-    LEFT JOIN pg_catalog.pg_description d ON d.objoid = t.oid AND d.objsubid = 0
-        AND d.classoid = CAST('pg_catalog.pg_trigger' AS regclass)
-    WHERE NOT t.tgisinternal AND COALESCE(to_jsonb(t) ->> 'tgparentid', '0') = '0'
 
     UNION ALL -- rules other than the one that makes a view
     SELECT 'rule', r.name || '.' ||
-        CASE WHEN w.rulename ~ '^[a-z_][a-z0-9_$]*$' THEN CAST(w.rulename AS text)
-            ELSE '"' || replace(w.rulename, '"', '""') || '"' END,
-        json_build_object('definition', pg_get_ruledef(w.oid),
+        CASE WHEN w.rulename ~ '^[a-z_][a-z0-9_]*$' THEN CAST(w.rulename AS text) ELSE quote_ident(w.rulename) END,
+        CAST('pg_catalog.pg_rewrite' AS regclass), w.oid, 0,
+        CAST(json_strip_nulls(json_build_object('definition', pg_get_ruledef(w.oid),
             'enabled', CASE w.ev_enabled WHEN 'O' THEN 'yes' WHEN 'D' THEN 'no'
-                WHEN 'R' THEN 'replica' ELSE 'always' END,
-            'comment', d.description)
+                WHEN 'R' THEN 'replica' ELSE 'always' END)) AS text)
     FROM pg_catalog.pg_rewrite w
     JOIN rel r ON r.oid = w.ev_class
-    LEFT JOIN pg_catalog.pg_description d ON d.objoid = w.oid AND d.objsubid = 0
-        AND d.classoid = CAST('pg_catalog.pg_rewrite' AS regclass)
     WHERE w.rulename <> '_RETURN'
 
     UNION ALL -- row security policies
     SELECT 'policy', r.name || '.' ||
-        CASE WHEN p.polname ~ '^[a-z_][a-z0-9_$]*$' THEN CAST(p.polname AS text)
-            ELSE '"' || replace(p.polname, '"', '""') || '"' END,
-        json_build_object(
+        CASE WHEN p.polname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(p.polname AS text) ELSE quote_ident(p.polname) END,
+        CAST('pg_catalog.pg_policy' AS regclass), p.oid, 0,
+        CAST(json_strip_nulls(json_build_object(
             'permissive', CASE WHEN p.polpermissive THEN 'yes' ELSE 'no' END,
             'command', CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT'
                 WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,
@@ -313,40 +352,39 @@ WITH member AS (
                     ELSE quote_ident(pg_get_userbyid(o)) END, ', ' ORDER BY pg_get_userbyid(o))
                 FROM unnest(p.polroles) o),
             'using', pg_get_expr(p.polqual, p.polrelid),
-            'check', pg_get_expr(p.polwithcheck, p.polrelid),
-            'comment', d.description)
+            'check', pg_get_expr(p.polwithcheck, p.polrelid))) AS text)
     FROM pg_catalog.pg_policy p
     JOIN rel r ON r.oid = p.polrelid
-    LEFT JOIN pg_catalog.pg_description d ON d.objoid = p.oid AND d.objsubid = 0
-        AND d.classoid = CAST('pg_catalog.pg_policy' AS regclass)
 
     UNION ALL -- extended statistics
     SELECT 'statistics', ns.name || '.' ||
-        CASE WHEN s.stxname ~ '^[a-z_][a-z0-9_$]*$' THEN CAST(s.stxname AS text)
-            ELSE '"' || replace(s.stxname, '"', '""') || '"' END,
-        json_build_object('table', r.name, 'definition', pg_get_statisticsobjdef(s.oid),
-            'comment', d.description)
+        CASE WHEN s.stxname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(s.stxname AS text) ELSE quote_ident(s.stxname) END,
+        CAST('pg_catalog.pg_statistic_ext' AS regclass), s.oid, 0,
+        CAST(json_strip_nulls(json_build_object('table', r.name, 'definition', pg_get_statisticsobjdef(s.oid))) AS text)
     FROM pg_catalog.pg_statistic_ext s
     JOIN ns ON ns.oid = s.stxnamespace
     JOIN rel r ON r.oid = s.stxrelid
-    LEFT JOIN pg_catalog.pg_description d ON d.objoid = s.oid AND d.objsubid = 0
-        AND d.classoid = CAST('pg_catalog.pg_statistic_ext' AS regclass)
 
     UNION ALL -- event triggers
     SELECT 'event_trigger',
-        CASE WHEN e.evtname ~ '^[a-z_][a-z0-9_$]*$' THEN CAST(e.evtname AS text)
-            ELSE '"' || replace(e.evtname, '"', '""') || '"' END,
-        json_build_object('event', e.evtevent, 'function', CAST(e.evtfoid AS regprocedure),
+        CASE WHEN e.evtname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(e.evtname AS text) ELSE quote_ident(e.evtname) END,
+        CAST('pg_catalog.pg_event_trigger' AS regclass), e.oid, 0,
+        CAST(json_strip_nulls(json_build_object('event', e.evtevent, 'function', CAST(e.evtfoid AS regprocedure),
             'tags', array_to_string(e.evttags, ', '),
             'enabled', CASE e.evtenabled WHEN 'O' THEN 'yes' WHEN 'D' THEN 'no'
-                WHEN 'R' THEN 'replica' ELSE 'always' END)
+                WHEN 'R' THEN 'replica' ELSE 'always' END)) AS text)
     FROM pg_catalog.pg_event_trigger e
     WHERE NOT EXISTS (
         SELECT FROM member m
         WHERE m.classid = CAST('pg_catalog.pg_event_trigger' AS regclass) AND m.objid = e.oid)
 
     UNION ALL -- privileges, other than the owner's own and those that everybody has by default
-    SELECT 'grant', g.name, json_object_agg(g.grantee, g.privileges)
+    SELECT 'grant', g.name, NULL, NULL, 0,
+        CAST(json_object_agg(g.grantee, CASE
+            WHEN g.privileges IN (
+                'DELETE, INSERT, REFERENCES, SELECT, TRIGGER, TRUNCATE, UPDATE',
+                'DELETE, INSERT, MAINTAIN, REFERENCES, SELECT, TRIGGER, TRUNCATE, UPDATE')
+            THEN 'ALL' ELSE g.privileges END) AS text)
     FROM (
         SELECT e.name,
             CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(e.grantee)) END
@@ -361,10 +399,8 @@ WITH member AS (
                     || chr(58) || r.name AS name, r.relacl AS acl, r.relowner AS owner
                 FROM rel r WHERE r.relacl IS NOT NULL
                 UNION ALL
-                SELECT 'column' || chr(58) || r.name || '.' || quote_ident(a.attname), a.attacl,
-                    r.relowner
-                FROM pg_catalog.pg_attribute a JOIN rel r ON r.oid = a.attrelid
-                WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
+                SELECT 'column' || chr(58) || a.name, a.attacl, a.relowner
+                FROM att a WHERE a.attacl IS NOT NULL
                 UNION ALL
                 SELECT 'schema' || chr(58) || ns.name, ns.nspacl, ns.nspowner
                 FROM ns WHERE ns.nspacl IS NOT NULL
@@ -380,9 +416,22 @@ WITH member AS (
                 AND NOT (p.name = 'schema' || chr(58) || 'public' AND x.grantee = 0)
         ) e
         GROUP BY e.name, e.grantee
+        UNION ALL -- what everybody may do by default, taken away
+        SELECT q.name, 'PUBLIC', 'none'
+        FROM (
+            SELECT f.kind || chr(58) || f.name AS name, f.proacl AS acl FROM fun f
+            UNION ALL
+            SELECT 'type' || chr(58) || t.name, t.typacl FROM typ t
+        ) q
+        WHERE q.acl IS NOT NULL
+            AND NOT EXISTS (SELECT FROM aclexplode(q.acl) x WHERE x.grantee = 0)
     ) g
     GROUP BY g.name
 )
-SELECT CAST(COALESCE(json_object_agg(o.kind || chr(58) || o.name, json_strip_nulls(o.aspects)),
-    CAST('{}' AS json)) AS text)
+SELECT concat('{', string_agg(concat(
+    to_json(o.kind || chr(58) || o.name), ': ',
+    CASE WHEN d.comment IS NULL THEN o.aspects
+        WHEN o.aspects = '{}' THEN '{' || d.comment || '}'
+        ELSE left(o.aspects, -1) || ', ' || d.comment || '}' END), ', '), '}')
 FROM object o
+LEFT JOIN note d ON d.objoid = o.oid AND d.classoid = o.class AND d.objsubid = o.sub
