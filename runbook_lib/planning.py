@@ -17,7 +17,7 @@ from runbook_lib.catalog import ObjectChange, diff, split, table_of
 from runbook_lib.config import Decision, History
 from runbook_lib.ddl import Statement
 from runbook_lib.differences import last_writers
-from runbook_lib.edits import FileEdit, TreeRepair, add_revision, apply_edits, merge_heads
+from runbook_lib.edits import FileEdit, TreeRepair, add_revision, apply_edits, combine, merge_heads
 from runbook_lib.forensics import Drift, RevisionVerdict
 from runbook_lib.graph import RevisionGraph, SourceTree
 from runbook_lib.plan import Plan, Step, StrategyName
@@ -55,7 +55,7 @@ class Draft:
     order: tuple[str, ...]
     done: frozenset[str]
     partly: frozenset[str]
-    reasons: Mapping[str, str]
+    edits: tuple[FileEdit, ...]
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -140,7 +140,6 @@ def _draft(situation: Situation) -> Draft:
     judged = situation.drawn.verdicts
     done = {name for name, verdict in judged.items() if ran(verdict)}
     partly = {name for name, verdict in judged.items() if verdict.executed == "partly"}
-    edits = (*situation.repair.edits, *joined.edits)
     return Draft(
         situation=situation,
         tree=tree,
@@ -148,7 +147,7 @@ def _draft(situation: Situation) -> Draft:
         order=graphs.topological(graph),
         done=_closed_over_empty(graph, done, judged),
         partly=frozenset(partly),
-        reasons={edit.path: edit.reason for edit in edits},
+        edits=combine(situation.repair.edits, joined.edits),
     )
 
 
@@ -181,7 +180,7 @@ def _upgrade_name(draft: Draft, rows: tuple[str, ...]) -> StrategyName:
         return "stamp-back-and-upgrade" if moved else "upgrade"
     if moved or _unfinished(draft):
         return "correct-version-rows"
-    return "repair-tree" if draft.reasons else "nothing-to-do"
+    return "repair-tree" if draft.edits else "nothing-to-do"
 
 
 def _missing_plan(draft: Draft) -> Plan | None:
@@ -393,9 +392,7 @@ def _plan(
 ) -> Plan:
     situation = draft.situation
     final = apply_edits(draft.tree, extra)
-    edits = edits_between(
-        situation.tree, final, {**draft.reasons, **{e.path: e.reason for e in extra}}
-    )
+    edits = combine(draft.edits, extra)
     answers = (*situation.repair.answers, *(code for step in steps for code in step.answers))
     if edits:
         steps = [_edit_step(edits, situation.repair.answers), *steps]
@@ -421,21 +418,4 @@ def _edit_step(edits: Sequence[FileEdit], answers: tuple[str, ...]) -> Step:
         sql=tuple(f"-- {edit.path}: {edit.reason}" for edit in edits),
         reverse=("-- the patch, applied in reverse",),
         answers=answers,
-    )
-
-
-def edits_between(
-    before: SourceTree, after: SourceTree, reasons: Mapping[str, str]
-) -> tuple[FileEdit, ...]:
-    """Return one edit per file that differs, however many repairs touched it."""
-    paths = sorted({*before.files, *after.files})
-    return tuple(
-        FileEdit(
-            path=path,
-            before=before.files.get(path),
-            after=after.files.get(path),
-            reason=reasons.get(path, ""),
-        )
-        for path in paths
-        if before.files.get(path) != after.files.get(path)
     )
