@@ -1,0 +1,114 @@
+"""The demonstration's making: afresh each time, fast the second time, its secrets guarded."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runbook_lib import demo
+from runbook_lib.config import load_environments
+from runbook_lib.dsn import Dsn
+from runbook_lib.errors import ConfigurationError
+from runbook_lib.postgres import connect, fetch
+
+SMALL = ("--users", "60", "--transactions", "1200")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("demo")
+    shutil.copy(demo.CHECKOUT / "runbook.toml", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNBOOK_STATE", str(folder / ".runbook"))
+        yield folder
+        demo.stop(lambda _: None, root=folder)
+
+
+@pytest.fixture(scope="module")
+def made(root: Path) -> demo.Demo:
+    return demo.make_demo(root, scale=SMALL, echo=lambda _: None)
+
+
+def test_its_configuration_is_valid_and_reaches_both_databases(made: demo.Demo) -> None:
+    environments = load_environments(made.config)
+    assert list(environments) == ["staging", "production"]
+    for name, environment in environments.items():
+        assert environment.dsn() == made.addresses[name]
+        assert [check.name for check in environment.checks] == [
+            "database connection",
+            "SOL finality checker",
+            "trading",
+        ]
+    assert environments["production"].protected
+    assert environments["production"].after == "staging"
+
+
+def test_the_databases_belong_to_a_role_that_is_no_superuser(made: demo.Demo) -> None:
+    for name, address in made.addresses.items():
+        connection = connect(address)
+        owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
+        assert fetch(connection, owners) == [("tondeka",)]
+        assert fetch(connection, "SELECT current_setting('is_superuser')") == [("off",)]
+        assert fetch(connection, "SELECT current_database()") == [(demo.DATABASES[name],)]
+        assert fetch(connection, "SELECT version_num FROM alembic_version") == [
+            ("add_trading_models",)
+        ]
+        connection.close()
+
+
+def test_a_second_making_is_fast_and_afresh(made: demo.Demo, root: Path) -> None:
+    file = made.project / "migrations" / "versions" / "left_over.py"
+    file.write_text("")
+    connection = connect(made.addresses["production"], read_only=False)
+    fetch(connection, "DELETE FROM trades RETURNING id")
+    connection.close()
+    before = made.addresses["staging"].password
+    said: list[str] = []
+    started = time.monotonic()
+    again = demo.make_demo(root, scale=SMALL, echo=said.append)
+    assert time.monotonic() - started < 2
+    assert said == []
+    assert not file.exists()
+    assert again.addresses["staging"].password not in ("", before)
+    connection = connect(again.addresses["production"])
+    assert fetch(connection, "SELECT count(*) FROM trades") == [(3,)]
+    connection.close()
+
+
+def test_the_addresses_are_for_their_owner_alone(made: demo.Demo, root: Path) -> None:
+    for name in made.addresses:
+        file = root / ".demo" / f"{name}.url"
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        password = Dsn.parse(file.read_text()).password
+        assert len(password) >= 20
+        files = (path for path in (root / ".demo" / "wallet").rglob("*") if path.is_file())
+        assert not any(password.encode() in path.read_bytes() for path in files)
+    shown = repr(made)
+    assert all(address.password not in shown for address in made.addresses.values())
+
+
+def test_the_checkout_stays_clean(made: demo.Demo) -> None:
+    assert not (made.project / "builder").exists()
+    assert made.project.is_relative_to(made.root)
+
+
+def test_stop_can_be_said_twice_and_a_making_starts_again(root: Path, made: demo.Demo) -> None:
+    said: list[str] = []
+    assert demo.stop(said.append, root=root) == 0
+    assert any("Stopped" in line for line in said)
+    assert demo.stop(lambda _: None, root=root) == 0
+    assert demo.make_demo(root, scale=SMALL, echo=lambda _: None).transactions == {
+        "staging": 1200,
+        "production": 1200,
+    }
+
+
+def test_without_a_checkout_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "CHECKOUT", tmp_path)
+    with pytest.raises(ConfigurationError, match="checkout"):
+        demo.make_demo(tmp_path)
