@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
-from runbook_lib.artifacts import Artifact
-from runbook_lib.catalog import ObjectChange
+from runbook_lib.artifacts import Artifact, file_digest
+from runbook_lib.catalog import Catalog, ObjectChange, diff, snapshot
+from runbook_lib.dsn import Dsn
+from runbook_lib.errors import GateError, RunbookError
+from runbook_lib.fingerprints import TableFingerprint, TableProof, compare_rows, fingerprints
+from runbook_lib.postgres import (
+    Connection,
+    Scratch,
+    connect,
+    ensure_roles,
+    fetch,
+    roles_of,
+)
+from runbook_lib.programs import client_environment, client_program, require_success
+from runbook_lib.restore import restore, restore_over
+
+__all__ = [
+    "Backup",
+    "BackupFile",
+    "TableFingerprint",
+    "TableProof",
+    "compare_rows",
+    "fingerprints",
+    "make_backup",
+    "require_space",
+    "restore",
+    "restore_over",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,16 +54,6 @@ class BackupFile:
     size: int
     sha256: str
     seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableFingerprint:
-    """The rows of one table, in no order: their count and a digest over the named columns."""
-
-    table: str
-    columns: tuple[str, ...]
-    rows: int
-    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +78,228 @@ class Backup(Artifact):
         return not self.differences and not self.unequal_tables
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableProof:
-    """The rows of one table before and after, over the columns that both have."""
+Progress = Callable[[str, float | None], None]
+LOCK_WAIT = "60s"
+SPARE_BYTES = 64 * 2**20
 
-    table: str
-    rows_before: int
-    rows_after: int
-    equal: bool
+
+def make_backup(
+    dsn: Dsn,
+    folder: Path,
+    scratch: Scratch,
+    *,
+    project_state: Mapping[str, str],
+    rows: Sequence[str | None] | None,
+    version_table: str,
+    progress: Progress | None = None,
+) -> Backup:
+    """Back up a database and prove the backup by restoring it into a clone.
+
+    Dumps, fingerprints and catalog are of one instant, while the application goes on writing.
+    ``folder`` is the run's folder; the files go to its ``backup``. ``project_state`` is what
+    Alembic says of itself (texts by name), ``rows`` are the version table's (None: no table). The
+    clone stays, for the phases to come. Raises RunbookError; no half-written file is left then.
+    """
+    report = progress or _silent
+    taken_at = datetime.now(UTC)
+    connection = connect(dsn, lock_timeout=LOCK_WAIT)
+    try:
+        _require_space(connection, folder, scratch)
+        roles = roles_of(connection)
+        with _snapshot(connection) as name:
+            report("fingerprinting every table", None)
+            before = fingerprints(connection)
+            catalog = snapshot(connection)
+            state = {**project_state, "version_table": version_table, "rows": rows}
+            files = _dump(connection, dsn, folder, taken_at, name, state, report)
+        report("restoring into the clone", None)
+        started = time.monotonic()
+        clone = scratch.create("clone", like=connection)
+    finally:
+        connection.close()
+    try:
+        ensure_roles(clone, roles)
+        differences, unequal = _prove(folder / files[0].path, clone, catalog, before)
+    except BaseException:
+        with suppress(RunbookError):
+            scratch.drop(clone)
+        raise
+    report("restored and compared", 1.0)
+    return Backup(
+        taken_at=taken_at.isoformat(timespec="seconds"),
+        files=files,
+        fingerprints=before,
+        catalog_digest=catalog.digest,
+        clone=clone.database,
+        differences=differences,
+        unequal_tables=unequal,
+        restore_seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def _silent(text: str, fraction: float | None) -> None:
+    """Report to nobody."""
+
+
+def _prove(
+    dump: Path, clone: Dsn, catalog: Catalog, before: tuple[TableFingerprint, ...]
+) -> tuple[tuple[ObjectChange, ...], tuple[str, ...]]:
+    """Restore into the clone; return the objects and the tables that differ from the target."""
+    connection = connect(clone, read_only=False)
+    try:
+        restore(dump, clone, server_version_num=connection.server_version)
+        if "schema:public" not in catalog.objects:  # a new database has one, the target has not
+            with connection.cursor() as cursor:
+                cursor.execute("DROP SCHEMA IF EXISTS public")
+        proofs = compare_rows(before, connection)
+        unequal = tuple(proof.table for proof in proofs if not proof.equal)
+        return diff(catalog, snapshot(connection)), unequal
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _snapshot(connection: Connection) -> Iterator[str]:
+    """Open a read-only transaction on one instant; yield the name under which others join it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET idle_in_transaction_session_timeout = 0")
+        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        try:
+            ((name,),) = fetch(connection, "SELECT pg_catalog.pg_export_snapshot()")
+            yield name
+        finally:
+            if not connection.closed:
+                cursor.execute("ROLLBACK")
+
+
+def _require_space(connection: Connection, folder: Path, scratch: Scratch) -> None:
+    ((size,),) = fetch(
+        connection, "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())"
+    )
+    require_space(folder, int(size) * (2 if scratch.private else 1) + SPARE_BYTES)
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raise GateError when the disk of ``folder`` has less than ``needed`` bytes free."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise GateError(
+            f"The backup needs up to {needed / 2**30:.1f} GiB here (the dump, and the clone that "
+            f"proves it), and {free / 2**30:.1f} GiB are free.",
+            'Free some space, set outputs to a larger disk, or use scratch = "target".',
+        )
+
+
+def _dump(
+    connection: Connection,
+    dsn: Dsn,
+    folder: Path,
+    taken_at: datetime,
+    snapshot_name: str,
+    state: Mapping[str, object],
+    report: Progress,
+) -> tuple[BackupFile, ...]:
+    """Write the three files; none is left when one fails."""
+    place = folder / "backup"
+    place.mkdir(parents=True, exist_ok=True)
+    stem = f"{re.sub(r'[^A-Za-z0-9_.-]', '_', dsn.database)}-{taken_at:%Y%m%dT%H%M%SZ}"
+    paths = {
+        "full": place / f"{stem}.dump",
+        "schema": place / f"{stem}-schema.sql",
+        "migration-state": place / f"{stem}-migration-state.json",
+    }
+    program = client_program("pg_dump", connection.server_version)
+    common = ["--no-password", f"--snapshot={snapshot_name}", "--lock-wait-timeout=60s"]
+    ((size,),) = fetch(connection, "SELECT pg_catalog.pg_database_size(current_database())")
+    try:
+        return (
+            _file(
+                "full",
+                paths["full"],
+                folder,
+                lambda path: _run_dump(
+                    program, ["--format=custom", "--compress=1", *common], dsn, path, size, report
+                ),
+            ),
+            _file(
+                "schema",
+                paths["schema"],
+                folder,
+                lambda path: _run_dump(program, ["--schema-only", *common], dsn, path, 0, report),
+            ),
+            _file(
+                "migration-state",
+                paths["migration-state"],
+                folder,
+                lambda path: _write_json(path, state),
+            ),
+        )
+    except BaseException:
+        for path in paths.values():
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _write_json(path: Path, state: Mapping[str, object]) -> None:
+    path.write_text(json.dumps(state, indent=2, ensure_ascii=False) + "\n")
+
+
+def _file(
+    kind: Literal["full", "schema", "migration-state"],
+    path: Path,
+    folder: Path,
+    write: Callable[[Path], None],
+) -> BackupFile:
+    """Write one file beside its place, then move it there."""
+    started = time.monotonic()
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        write(partial)
+        partial.chmod(0o600)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return BackupFile(
+        kind=kind,
+        path=path.relative_to(folder).as_posix(),
+        size=path.stat().st_size,
+        sha256=file_digest(path),
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def _run_dump(
+    program: Path, args: Sequence[str], dsn: Dsn, path: Path, size: int, report: Progress
+) -> None:
+    """Run pg_dump into ``path``, reporting the file's growth against the database's ``size``."""
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [str(program), *args, f"--file={path}"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env=client_environment(dsn),
+        )
+        try:
+            while process.poll() is None:
+                grown = path.stat().st_size if path.exists() else 0
+                report("dumping", min(grown / size, 0.99) if size else None)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.2)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        errors.seek(0)
+        _require_dumped(program, process.returncode, errors.read(), dsn)
+
+
+def _require_dumped(program: Path, code: int, errors: str, dsn: Dsn) -> None:
+    if code and "row-level security" in errors:
+        raise GateError(
+            f"The database {dsn.database} cannot be backed up whole: row-level security hides "
+            f"rows from the user {dsn.user}.",
+            f'Run as a superuser: ALTER ROLE "{dsn.user}" BYPASSRLS; or back up as the owner.',
+        )
+    require_success(program, code, errors, dsn)

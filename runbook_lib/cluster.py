@@ -16,7 +16,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from runbook_lib.programs import EMBEDDED_BIN, program_major
 SYSTEM_USERS = ("postgres", "embedded_postgres", "nobody")
 SOCKET_NAME = "/.s.PGSQL.5432"
 SOCKET_PATH_LIMIT = 103  # bytes; macOS has the lower limit of the two
-START_SECONDS = 60.0
+WAIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class Cluster:
             pid = self.pid()
             if pid and self._runs(pid):
                 os.kill(pid, signal.SIGINT)  # "fast" in the words of pg_ctl
-                self._wait_for_end(pid)
+                _wait_for(lambda: not self._runs(pid), "The disposable server does not stop.")
 
     def pid(self) -> int:
         """Return the process id in ``postmaster.pid``, 0 when there is none."""
@@ -104,24 +104,13 @@ class Cluster:
 
     def _runs(self, pid: int) -> bool:
         """Say whether ``pid`` is this cluster's postmaster: the number may be another's by now."""
+        if Path("/proc/self").exists():
+            return pid > 0 and _works_in(str(pid), self.folder)
         try:
             os.kill(pid, 0)
-        except ProcessLookupError:
+        except OSError:
             return False
-        except PermissionError:
-            return True
-        try:
-            return Path(os.readlink(f"/proc/{pid}/cwd")) == self.folder
-        except OSError:  # no /proc here, or it has just ended
-            return not Path("/proc/self").exists()
-
-    def _wait_for_end(self, pid: int) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while self._runs(pid):
-            if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGQUIT)
-                return
-            time.sleep(0.05)
+        return pid > 0
 
     def _make(self) -> None:
         """Run ``initdb`` beside the place, then move the finished cluster there."""
@@ -167,25 +156,21 @@ class Cluster:
         return ["--no-locale"]
 
     def _launch(self) -> None:
-        pid = self.pid()
-        if pid and not self._runs(pid):
-            (self.folder / "postmaster.pid").unlink(missing_ok=True)
+        if self._runs(self.pid()):  # it is starting, or recovering from a crash
+            return _wait_for(self.answers, "The disposable server is up, but takes no connection.")
+        # After a kill -9 the sessions go on until they notice; they must not meet a new server.
+        _wait_for(self._deserted, "Sessions of a server that was killed are still at work.")
+        (self.folder / "postmaster.pid").unlink(missing_ok=True)
+        Path(f"{self.sockets}{SOCKET_NAME}.lock").unlink(missing_ok=True)
         options = f"-h '' -p 5432 -k '{self.sockets}' -c jit=off -c max_connections=200"
         if not self.durable:
             options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                return self._run(
-                    "pg_ctl", self.folder, "-w", "-l", str(self.log), "-o", options, "start"
-                )
-            except UnreachableError:
-                # After a kill -9 the old backends hold the shared memory until they notice.
-                if self.answers():
-                    return None
-                if time.monotonic() > deadline or "shared memory" not in self._last_words():
-                    raise
-                time.sleep(0.5)
+            options += " -c wal_level=minimal -c max_wal_senders=0"
+        return self._run("pg_ctl", self.folder, "-w", "-l", str(self.log), "-o", options, "start")
+
+    def _deserted(self) -> bool:
+        """Say whether no process is left that works in the data folder (where /proc tells)."""
+        return not any(_works_in(path.name, self.folder) for path in Path("/proc").glob("[0-9]*"))
 
     def _last_words(self) -> str:
         try:
@@ -259,6 +244,21 @@ def _require_own(folder: Path) -> None:
             f"The folder {folder.name} of the server's socket belongs to another user.",
             "Remove it, or set RUNBOOK_STATE to a shorter path.",
         )
+
+
+def _works_in(pid: str, folder: Path) -> bool:
+    try:
+        return Path(os.readlink(f"/proc/{pid}/cwd")) == folder
+    except OSError:  # ended, not ours to look at, or a zombie
+        return False
+
+
+def _wait_for(condition: Callable[[], bool], message: str) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise UnreachableError(message, "End its processes, then try again.")
+        time.sleep(0.05)
 
 
 def _allow(path: Path, bits: int) -> None:

@@ -9,16 +9,21 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from runbook_lib.postgres import EmbeddedServer
 
 from runbook_lib.dsn import Dsn
+from runbook_lib.postgres import EmbeddedServer, Scratch
+from runbook_lib.programs import EMBEDDED_BIN, program_major
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """A real PostgreSQL of this worker's own; it listens on a Unix socket only."""
+    """A real PostgreSQL of this worker's own; it listens on a Unix socket only.
+
+    It is the very one that the runbook finds as the embedded server of every environment.
+    """
     folder = tmp_path_factory.mktemp("pg")
-    started = EmbeddedServer.start(folder / "data")
+    major = program_major(EMBEDDED_BIN / "postgres")
+    started = EmbeddedServer.start(folder / f"postgres-{major}")
     os.environ["RUNBOOK_STATE"] = str(folder)
     yield started
     started.stop()
@@ -43,6 +48,12 @@ def database(server: EmbeddedServer) -> Iterator[Dsn]:
     execute(server.dsn("postgres"), f'CREATE DATABASE "{name}"')
     yield server.dsn(name)
     execute(server.dsn("postgres"), f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def scratch(server: EmbeddedServer) -> Scratch:
+    """The place for disposable databases: this worker's own server."""
+    return Scratch(server.dsn("postgres"))
 
 
 @pytest.fixture
