@@ -142,9 +142,9 @@ def _run(demo: Demo, name: str, echo: Echo, *, approve: str = "", by: str = "") 
     """Run every phase for one environment; return the exit code and the plan's digest."""
     from runbook_lib import runner  # papermill takes a second to import; making a demo needs none
 
-    outcome = runner.run(name, config=demo.config, approve=approve, by=by, echo=echo)
+    outcome = runner.run(name, config=str(demo.config), approve=approve, by=by, echo=echo)
     if outcome.exit_code not in (0, 3):
-        echo(f"\nThe run for {name} ended with exit code {outcome.exit_code}: {outcome.verdict}")
+        echo(f"\nThe run for {name} ended with exit code {outcome.exit_code}. {outcome.sentence}")
     return outcome.exit_code, outcome.digest
 
 
