@@ -127,15 +127,14 @@ def _open(stage: Stage, *, autocommit: bool) -> Any:
 
 
 def _run_revisions(step: Step, plan: Plan, stage: Stage) -> None:
-    target = tuple(step.revisions) if step.only else plan.heads_after
     runs = stage.project.upgrade(
         stage.dsn,
-        target,
+        stage.environment.branch,
         edits=stage.overlay,
-        only=step.only,
+        only=step.revisions if step.only else (),
         lock_timeout=stage.environment.lock_timeout,
         statement_timeout=stage.environment.statement_timeout,
-        progress=lambda run: stage.progress(f"  {run.revision_id} {run.seconds:.2f} s"),
+        progress=lambda event: _show(event, stage),
     )
     failed = [run for run in runs if run.status == "failed"]
     if failed:
@@ -148,6 +147,11 @@ _DOERS: dict[str, Doer] = {
     "run-revisions": _run_revisions,
     "run-sql": _run_sql,
 }
+
+
+def _show(event: Mapping[str, Any], stage: Stage) -> None:
+    if event["event"] in ("finished", "failed"):
+        stage.progress(f"  {event['revision']} {event['event']} in {event['seconds']:.2f} s")
 
 
 def undo(plan: Plan, stage: Stage) -> tuple[StepResult, ...]:
@@ -184,9 +188,8 @@ def _unrun_revisions(step: Step, plan: Plan, stage: Stage) -> None:
 def _downgrade(step: Step, stage: Stage) -> None:
     runs = stage.project.downgrade(
         stage.dsn,
-        tuple(reversed(step.revisions)),
+        only=tuple(reversed(step.revisions)),
         edits=stage.overlay,
-        only=True,
         lock_timeout=stage.environment.lock_timeout,
         statement_timeout=stage.environment.statement_timeout,
     )

@@ -11,6 +11,7 @@ from runbook_lib import auditing, edits, planning, rehearsal, validation
 from runbook_lib import backup as backups
 from runbook_lib.backup import Backup
 from runbook_lib.deployment import checklist, deploy, read_back, require_approval
+from runbook_lib.finishing import finish
 from runbook_lib.forensics import Audit
 from runbook_lib.going_back import (
     propose_rollback,
@@ -41,6 +42,7 @@ __all__ = [
     "cleanup",
     "current_state",
     "deploy",
+    "finish",
     "patch",
     "prevent",
     "propose_rollback",
@@ -84,11 +86,7 @@ def back_up(phase: Phase) -> Backup:
 
 
 def _state(phase: Phase) -> dict[str, str]:
-    shadow = phase.scratch.create("state")
-    try:
-        return dict(phase.project.state(shadow))
-    finally:
-        phase.scratch.drop(shadow)
+    return dict(phase.project.state(phase.dsn))
 
 
 # 03

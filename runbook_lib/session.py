@@ -55,7 +55,9 @@ class Phase:
     @cached_property
     def project(self) -> Project:
         settings = self.environment.project
-        return Project(settings, self.environment.folder, secrets=(self.dsn.password,))
+        return Project(
+            settings, self.environment.folder, secrets=(self.dsn.password,), forbid=self.dsn
+        )
 
     @cached_property
     def scratch(self) -> Scratch:
@@ -79,12 +81,18 @@ class Phase:
         self.folder.write("project", found)
         return found
 
-    @property
+    @cached_property
     def version_table(self) -> tuple[str, str]:
         """The version table's schema and name: as configured, else as env.py says."""
         named = self.environment
-        schema = named.version_table_schema or self.description.version_table_schema or "public"
-        return schema, named.version_table or self.description.version_table
+        table = named.version_table or self.description.version_table
+        schema = named.version_table_schema or self.description.version_table_schema
+        return schema or self._schema_of(table), table
+
+    def _schema_of(self, table: str) -> str:
+        """Find an unqualified table as the search path of the target's role finds it."""
+        with self.reading() as connection:
+            return str(postgres.fetch(connection, _FIND, (table,))[0][0])
 
     @contextmanager
     def reading(self) -> Iterator[Any]:
@@ -158,6 +166,15 @@ class Phase:
         if error:
             raise error
         return render.verdict(status, sentence)
+
+
+_FIND = """
+SELECT coalesce(
+    (SELECT n.nspname FROM pg_catalog.pg_class c
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.oid = to_regclass(quote_ident(%s))),
+    current_schema(), 'public')
+"""
 
 
 def _extensions(connection: Any) -> tuple[str, ...]:

@@ -1,0 +1,127 @@
+"""Finishing: the verdict of each phase, in one sentence, written down and shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from runbook_lib import deployment
+from runbook_lib.artifacts import Artifact
+from runbook_lib.backup import Backup
+from runbook_lib.errors import GateError, RunbookError, SafetyError
+from runbook_lib.evidence import PhaseStatus
+from runbook_lib.forensics import Audit
+from runbook_lib.going_back import Rollback
+from runbook_lib.prevention import Prevention
+from runbook_lib.promotion import Deployment
+from runbook_lib.reading import Cleanup
+from runbook_lib.session import Phase
+from runbook_lib.validation import Validation
+
+Ending = tuple[str, PhaseStatus, RunbookError | None]
+
+
+def finish(phase: Phase, artifact: Artifact) -> Any:
+    """Write the phase's artifact and verdict and return a banner; raise when it failed."""
+    sentence, status, error = _ENDINGS[type(artifact)](artifact)
+    return phase.conclude(artifact, sentence, status=status, error=error)
+
+
+def _passed(sentence: str) -> Ending:
+    return sentence, "passed", None
+
+
+def _failed(sentence: str, hint: str) -> Ending:
+    return sentence, "failed", GateError(sentence, hint)
+
+
+def _audit(audit: Audit) -> Ending:
+    counted = Counter(revision.verdict for revision in audit.revisions)
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counted.items()))
+    errors = sum(item.severity == "error" for item in audit.findings)
+    return _passed(
+        f"{len(audit.revisions)} revisions: {verdicts or 'none'}; {errors} errors among "
+        f"{len(audit.findings)} findings."
+    )
+
+
+def _backup(backup: Backup) -> Ending:
+    rows = sum(table.rows for table in backup.fingerprints)
+    size = sum(file.size for file in backup.files)
+    if backup.verified:
+        return _passed(
+            f"{size / 1e6:.1f} MB in {len(backup.files)} files; restored and equal: "
+            f"{len(backup.fingerprints)} tables, {rows} rows."
+        )
+    return _failed(
+        f"The restored clone is not what was dumped: {len(backup.differences)} objects and "
+        f"{len(backup.unequal_tables)} tables differ.",
+        "Without a backup that restores, nothing is repaired: see the differences above.",
+    )
+
+
+def _cleanup(done: Cleanup) -> Ending:
+    if done.plan is None:
+        sentence = f"Refused ({', '.join(done.refused)}): {done.reason}"
+        return sentence, "refused", SafetyError(sentence, "Nothing was changed.")
+    steps = len(done.plan.steps)
+    return _passed(
+        f"{done.plan.strategy}, {steps} step{'' if steps == 1 else 's'}, proven on a copy of the "
+        f"database; plan {done.digest[:12]}."
+    )
+
+
+def _validation(done: Validation) -> Ending:
+    objects = sum(item.status in ("equal", "renamed") for item in done.comparisons)
+    checks = sum(check.passed for check in done.checks)
+    ways = [way.way for way in done.ways_back if way.proven]
+    sentence = (
+        f"{objects} of {len(done.comparisons)} objects as promised, {checks} of "
+        f"{len(done.checks)} application checks passed, ways back proven: "
+        f"{', '.join(ways) or 'none'}."
+    )
+    if done.passed:
+        return _passed(sentence)
+    return _failed(sentence, "Read above what did not hold; nothing was changed on the target.")
+
+
+def _deployment(done: Deployment) -> Ending:
+    sentence = deployment.sentence(done)
+    if done.passed:
+        return _passed(sentence)
+    return _failed(sentence, "Decide: run again to go on, or runbook rollback to go back.")
+
+
+def _prevention(done: Prevention) -> Ending:
+    sentence = f"{len(done.lint)} lint findings, {len(done.monitor)} monitor errors."
+    if done.monitor:
+        codes = ", ".join(sorted({item.code for item in done.monitor}))
+        return _failed(f"{sentence[:-1]}: {codes}.", "Run: runbook run")
+    return _passed(sentence)
+
+
+def _rollback(done: Rollback) -> Ending:
+    if done.approval is None:
+        return _passed(
+            f"Dry run of the way back by {done.plan.way}; nothing was changed. "
+            f"To do it: --approve {done.plan.digest}"
+        )
+    if done.passed:
+        return _passed(f"Went back by {done.plan.way}: everything is as it was before the run.")
+    errors = " ".join(step.error for step in done.steps if step.error)
+    return _failed(
+        f"The way back by {done.plan.way} did not end where it should. {errors}".strip(),
+        "Try the other way: runbook rollback --way restore",
+    )
+
+
+_ENDINGS: dict[type[Artifact], Callable[[Any], Ending]] = {
+    Audit: _audit,
+    Backup: _backup,
+    Cleanup: _cleanup,
+    Validation: _validation,
+    Deployment: _deployment,
+    Prevention: _prevention,
+    Rollback: _rollback,
+}
