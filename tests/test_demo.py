@@ -112,3 +112,22 @@ def test_without_a_checkout_it_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(demo, "CHECKOUT", tmp_path)
     with pytest.raises(ConfigurationError, match="checkout"):
         demo.make_demo(tmp_path)
+
+
+def test_the_tour_ends_proven(root: Path) -> None:
+    """The whole demonstration, as `runbook demo` goes through it, on small databases."""
+    said: list[str] = []
+    code = demo.run(said.append, root=root, scale=SMALL)
+    text = "\n".join(said)
+    assert code == 0, text
+    assert "stopped with exit code 3" in text
+    for name in demo.DATABASES:
+        (proof,) = (line for line in said if line.startswith(f"  {name}: transactions.trade_id"))
+        assert proof.count(" there") == 3
+        assert "1,200 of 1,200 transactions" in proof
+    assert text.count("alembic current: ") == 2
+    assert text.count("(head)") == 2
+    secret = Dsn.parse((root / ".demo" / "production.url").read_text()).password
+    files = [path for path in (root / "outputs").rglob("*") if path.is_file()]
+    assert files
+    assert not any(secret.encode() in path.read_bytes() for path in files)

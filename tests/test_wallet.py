@@ -209,13 +209,25 @@ def test_staging_and_production_are_broken_differently(broken: dict[str, Dsn]) -
     assert query(broken["production"], "SELECT count(*) FROM trades") == [(3,)]
 
 
-def test_the_rows_allow_every_missing_object(broken: dict[str, Dsn], mended: Path) -> None:
+def test_the_rows_allow_every_missing_object(broken: dict[str, Dsn]) -> None:
     staging = broken["staging"]
     repeated = "SELECT reference_id FROM transactions GROUP BY 1 HAVING count(reference_id) > 1"
     assert query(staging, repeated) == []
     orphans = "SELECT reference FROM trades LEFT JOIN users ON users.id = user_id"
     orphans += " WHERE users.id IS NULL OR quantity <= 0"
     assert query(broken["production"], orphans) == []
+
+
+def test_the_stub_can_be_completed(broken: dict[str, Dsn], healthy: Dsn) -> None:
+    columns = (
+        "SELECT attname, format_type(atttypid, atttypmod), attnotnull, attidentity, atthasdef"
+        " FROM pg_attribute WHERE attrelid = 'trades'::regclass AND attnum > 0 ORDER BY attnum"
+    )
+    stub, whole = query(broken["production"], columns), query(healthy, columns)
+    assert stub == whole[: len(stub)]
+    missing = whole[len(stub) :]
+    assert len(missing) > len(stub)
+    assert all(has_default or not not_null for _, _, not_null, _, has_default in missing)
 
 
 @pytest.mark.parametrize("name", ["staging", "production"])
