@@ -400,6 +400,7 @@ def start_kernel(
     Returns a kernel manager for ``execute_notebook(km=…)``. The kernel listens on Unix sockets in
     a folder that only this user can enter, and not on the network.
     """
+    from jupyter_client.kernelspec import NoSuchKernel
     from jupyter_client.manager import AsyncKernelManager
     from jupyter_core.utils import run_sync
 
@@ -409,9 +410,15 @@ def start_kernel(
     options: dict[str, Any] = {"cwd": str(cwd)} if cwd else {}
     if env is not None:
         options["env"] = dict(env)
-    run_sync(km.start_kernel)(
-        extra_arguments=[f"--IPKernelApp.exec_lines={code}"] if modules else [], **options
-    )
+    arguments = [f"--IPKernelApp.exec_lines={code}"] if modules else []
+    try:
+        run_sync(km.start_kernel)(extra_arguments=arguments, **options)
+    except NoSuchKernel as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ConfigurationError(
+            f"There is no Jupyter kernel {kernel_name!r}.",
+            "Install one with: python -m ipykernel install --sys-prefix",
+        ) from error
     return km
 
 

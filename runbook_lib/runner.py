@@ -1,0 +1,459 @@
+"""Runner: string the notebooks of one run together through papermill, show progress, seal."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.resources
+import os
+import signal
+import sys
+import threading
+import time
+import types
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from papermill.engines import papermill_engines
+
+from runbook_lib import index, pages, record
+from runbook_lib.config import Environment, find_config, load_environment
+from runbook_lib.engine import (
+    Interrupted,
+    NotebookFailed,
+    RunbookEngine,
+    end_kernel,
+    start_kernel,
+)
+from runbook_lib.errors import ConfigurationError, GateError, RunbookError, SafetyError
+from runbook_lib.evidence import PhaseResult, PhaseStatus, RunFolder, locked
+from runbook_lib.forensics import Audit
+from runbook_lib.parameters import declared_parameters
+from runbook_lib.plan import Plan
+from runbook_lib.promotion import Approval
+from runbook_lib.scrub import Scrub, scrub_for
+from runbook_lib.seal import Verdict, seal
+
+ALL = (
+    "00_current_state",
+    "01_backup",
+    "02_audit",
+    "03_cleanup",
+    "04_validation",
+    "05_deployment",
+    "06_prevention",
+)
+DEPLOYMENT = "05_deployment"
+WARM = ("pandas", "sqlalchemy", "psycopg2", "runbook_lib.session", "runbook_lib.phases")
+Echo = Callable[[str], Any]
+
+_STATUS: dict[str, PhaseStatus] = {"ApprovalNeeded": "approval-needed", "SafetyError": "refused"}
+_WORDS = {"passed": "ok", "approval-needed": "waits for approval"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a run: ``verdict`` is "" while it waits for approval or was interrupted.
+
+    ``digest`` is the plan's, "" where there is none; ``sentence`` says why it ended as it did.
+    """
+
+    exit_code: int
+    digest: str
+    folder: RunFolder
+    verdict: str
+    sentence: str = ""
+
+
+def run(
+    environment_name: str,
+    *,
+    config: str = "",
+    approve: str = "",
+    by: str = "",
+    phases: Sequence[str] = ALL,
+    echo: Echo = print,
+    notebooks: Path | None = None,
+) -> Outcome:
+    """Run the notebooks for one environment, in order, and seal what they leave behind.
+
+    ``approve`` is the digest of the plan that waits (or at least 12 digits of its start): the
+    same run goes on at its deployment. Without it, a run that was left behind is sealed as
+    interrupted and a new one begins. Raises RunbookError before a run has begun; from then on
+    the outcome tells.
+    """
+    environment = load_environment(environment_name, config)
+    name = find_config(name=config).name
+    papermill_engines.register("runbook", RunbookEngine)
+    for phase in phases:
+        notebook_path(phase, notebooks)
+    with locked(environment), _interruptible():
+        folder, todo = _begin(environment, approve, tuple(phases))
+        conductor = Conductor(
+            environment=environment,
+            config=name,
+            folder=folder,
+            scrub=scrub_for(environment),
+            echo=echo,
+            notebooks=notebooks,
+            given={"approve": approve, "by": by},
+        )
+        return conductor.conduct(todo, tuple(phases))
+
+
+def notebook_path(phase: str, notebooks: Path | None = None) -> Path:
+    """Find a phase's notebook: beside the package in a checkout, else within the package."""
+    packaged = Path(str(importlib.resources.files("runbook_lib") / "notebooks"))
+    checkout = Path(__file__).parent.parent / "notebooks"
+    for home in (notebooks,) if notebooks else (checkout, packaged):
+        if (home / f"{phase}.ipynb").is_file():
+            return home / f"{phase}.ipynb"
+    raise ConfigurationError(
+        f"There is no notebook {phase}.ipynb.", f"The phases are: {', '.join(ALL)}."
+    )
+
+
+def _begin(
+    environment: Environment, approve: str, phases: tuple[str, ...]
+) -> tuple[RunFolder, tuple[str, ...]]:
+    """Return the folder to work in and the phases to run there; settle what was left behind."""
+    home = environment.outputs / environment.name
+    left = [folder for folder in RunFolder.all(home) if not folder.sealed]
+    waiting = [folder for folder in left if _waits(folder)]
+    resumed = _resumable(waiting, approve)
+    for folder in left:
+        if folder != resumed:
+            _settle(environment, folder)
+    if resumed is None:
+        return RunFolder.open(environment, "new"), phases
+    resumed.append_event("resumed", DEPLOYMENT)
+    return resumed, phases[phases.index(DEPLOYMENT) :] if DEPLOYMENT in phases else phases
+
+
+def _waits(folder: RunFolder) -> bool:
+    """Say whether the run is planned and rehearsed, and nothing was applied yet."""
+    applied = any(event.get("event") == "applying" for event in folder.events())
+    status = _status(folder, DEPLOYMENT)
+    return folder.has("plan") and not applied and status in ("", "approval-needed")
+
+
+def _status(folder: RunFolder, phase: str) -> str:
+    name = f"{phase}.result"
+    return folder.read(name, PhaseResult).status if folder.has(name) else ""
+
+
+def _resumable(waiting: Sequence[RunFolder], approve: str) -> RunFolder | None:
+    """Return the run whose plan is approved, by the digest given now or recorded before."""
+    newest = waiting[-1] if waiting else None
+    if approve and newest is None:
+        raise GateError("No run waits for approval.", "Run without --approve first.")
+    if newest is None:
+        return None
+    digest = newest.read("plan", Plan).digest
+    if approve:
+        if len(approve) < 12 or not digest.startswith(approve.lower()):
+            raise SafetyError(
+                f"The digest {approve} is approved, but the plan's is {digest}.",
+                "Nothing was done. Read the plan again and approve the digest that it shows.",
+            )
+        return newest
+    recorded = newest.read("approval", Approval).digest if newest.has("approval") else ""
+    return newest if recorded == digest else None
+
+
+def _settle(environment: Environment, folder: RunFolder) -> None:
+    """Seal a run that was left behind, so that the chain has no gap."""
+    folder.append_event("interrupted", reason="a newer run begins")
+    _seal(environment, folder, "interrupted", scrub_for(environment))
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into Interrupted between notebooks; the engine does within."""
+
+    def stop(number: int, _frame: types.FrameType | None) -> None:
+        raise Interrupted(
+            f"{signal.Signals(number).name} ended the run.",
+            "Run again: it begins anew.",
+            exit_code=128 + number,
+            ename="Interrupted",
+        )
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclass(kw_only=True)
+class Conductor:
+    """One run at work: the kernel that is getting ready, and the pages that are being made."""
+
+    environment: Environment
+    config: str
+    folder: RunFolder
+    scrub: Scrub
+    echo: Echo
+    notebooks: Path | None
+    given: dict[str, str]
+    kernel: Any = None
+    pages: list[Future[Any]] = field(default_factory=list)
+
+    def conduct(self, todo: tuple[str, ...], phases: tuple[str, ...]) -> Outcome:
+        """Run the phases until one does not pass; then make the pages, seal, and sum up."""
+        self.echo(f"{self.environment.name}: run {self.folder.name}")
+        with ThreadPoolExecutor(1, thread_name_prefix="pages") as pool:
+            pool.submit(pages.exporter)
+            try:
+                last = self._run_all(todo, pool)
+            except Interrupted as stop:
+                return self._interrupted(stop)
+            finally:
+                self._drop_kernel()
+            for page in self.pages:
+                page.result()
+        return self._finish(last, phases)
+
+    def _run_all(self, todo: tuple[str, ...], pool: ThreadPoolExecutor) -> PhaseResult:
+        self.kernel = self._warm_kernel()
+        for phase, following in zip(todo, (*todo[1:], ""), strict=True):
+            ready, self.kernel = self.kernel, None
+            if following:
+                self.kernel = self._warm_kernel()
+            result = self._run_phase(phase, ready)
+            self.pages.append(pool.submit(pages.publish, self.folder, phase, self.scrub))
+            if result.status != "passed":
+                break
+        return result
+
+    def _warm_kernel(self) -> Any:
+        return start_kernel(modules=WARM, cwd=self.environment.folder)
+
+    def _drop_kernel(self) -> None:
+        if self.kernel is not None:
+            end_kernel(self.kernel)
+            self.kernel = None
+
+    def _run_phase(self, phase: str, kernel: Any) -> PhaseResult:
+        """Run one notebook and say how it ended, in one line."""
+        self.folder.supersede(f"{phase}.result.json")
+        self.folder.append_event("started", phase)
+        _announce(phase)
+        begun = time.monotonic()
+        failure: RunbookError | None = None
+        try:
+            self._execute(phase, kernel)
+        except Interrupted:
+            raise
+        except RunbookError as error:
+            failure = error
+        result = self._conclude(phase, failure, round(time.monotonic() - begun, 1))
+        event = {"passed": "finished"}.get(result.status, result.status)
+        self.folder.append_event(event, phase, seconds=result.seconds, sentence=result.sentence)
+        self.echo(_line(result))
+        return result
+
+    def _execute(self, phase: str, kernel: Any) -> None:
+        path = notebook_path(phase, self.notebooks)
+        papermill.execute_notebook(
+            str(path.resolve()),
+            str((self.folder.path / f"{phase}.ipynb").resolve()),
+            parameters=self._parameters(path),
+            engine_name="runbook",
+            progress_bar=False,
+            cwd=str(self.environment.folder),
+            km=kernel,
+            scrub=self.scrub,
+        )
+
+    def _parameters(self, path: Path) -> dict[str, Any]:
+        """What the notebook is told: only parameters that it declares and that have a value."""
+        cells = nbformat.read(path, as_version=4).cells
+        source = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+        declared = {item.name for item in declared_parameters("\n".join(source))}
+        known = {
+            "environment": self.environment.name,
+            "run": self.folder.name,
+            "config": self.config,
+            **self.given,
+        }
+        return {name: value for name, value in known.items() if value and name in declared}
+
+    def _conclude(self, phase: str, failure: RunbookError | None, seconds: float) -> PhaseResult:
+        """Read the phase's own verdict, or write one for it: a phase that wrote none failed."""
+        name = f"{phase}.result"
+        if self.folder.has(name):
+            told = self.folder.read(name, PhaseResult)
+            if failure is None or told.status != "passed":
+                return _timed(told, seconds)
+            self.folder.supersede(f"{name}.json")
+        if failure is None:
+            failure = NotebookFailed(
+                f"{phase} ran to its end without writing its verdict.",
+                "It proves nothing: its last code cell has to conclude the phase.",
+            )
+        ename = getattr(failure, "ename", "") or type(failure).__name__
+        result = PhaseResult(
+            phase=phase,
+            status=_STATUS.get(ename, "failed"),
+            sentence=self.scrub.clean(str(failure)),
+            seconds=seconds,
+            exit_code=failure.exit_code,
+        )
+        self.folder.write(name, result)
+        return result
+
+    def _interrupted(self, stop: Interrupted) -> Outcome:
+        """Leave the folder unsealed: the next run settles it."""
+        self.folder.append_event("interrupted", reason=stop.message)
+        self.echo(str(stop))
+        return Outcome(
+            exit_code=stop.exit_code,
+            digest="",
+            folder=self.folder,
+            verdict="",
+            sentence=str(stop),
+        )
+
+    def _finish(self, last: PhaseResult, phases: tuple[str, ...]) -> Outcome:
+        digest = _plan_digest(self.folder)
+        if last.status == "approval-needed":
+            record.write(self.folder, results(self.folder), "waiting", self.scrub)
+            return self._waiting(last, digest)
+        verdict = _verdict(self.folder, last, phases)
+        exit_code = last.exit_code or (1 if verdict == "failed" else 0)
+        try:
+            _seal(self.environment, self.folder, verdict, self.scrub)
+        except SafetyError as error:
+            self.echo(str(error))
+            return self._outcome(error.exit_code, digest, "", str(error))
+        index.write(self.environment.outputs)
+        self._sum_up(verdict)
+        return self._outcome(exit_code, digest, verdict, last.sentence)
+
+    def _waiting(self, last: PhaseResult, digest: str) -> Outcome:
+        name = self.environment.name
+        self.echo(
+            f"\nThe plan {digest} waits for approval.\n"
+            f"Read {_relative(self.folder.path / 'record.html')}, then approve and go on with:\n"
+            f"  runbook run -e {name} --approve {digest} --by NAME"
+        )
+        return self._outcome(last.exit_code, digest, "", last.sentence)
+
+    def _sum_up(self, verdict: str) -> None:
+        self.echo("")
+        for line in summary(results(self.folder)):
+            self.echo(line)
+        self.echo(f"\nVerdict: {verdict}. Archive: {_relative(self.folder.path)}")
+
+    def _outcome(self, exit_code: int, digest: str, verdict: str, sentence: str) -> Outcome:
+        return Outcome(
+            exit_code=exit_code,
+            digest=digest,
+            folder=self.folder,
+            verdict=verdict,
+            sentence=sentence,
+        )
+
+
+def results(folder: RunFolder) -> tuple[PhaseResult, ...]:
+    """Every phase's verdict that the run's folder has, in the order of the phases."""
+    names = sorted(path.name for path in folder.path.glob("*.result.json"))
+    return tuple(folder.read(name, PhaseResult) for name in names)
+
+
+def _timed(result: PhaseResult, seconds: float) -> PhaseResult:
+    return PhaseResult(
+        phase=result.phase,
+        status=result.status,
+        sentence=result.sentence,
+        seconds=seconds,
+        exit_code=result.exit_code,
+    )
+
+
+def _seal(environment: Environment, folder: RunFolder, verdict: Verdict, scrub: Scrub) -> None:
+    """Write the change record, then the seal."""
+    found = results(folder)
+    record.write(folder, found, verdict, scrub)
+    plan = folder.read("plan", Plan) if folder.has("plan") else None
+    audit = _audit(folder)
+    seal(
+        folder,
+        verdict=verdict,
+        phases=found,
+        scrub=scrub,
+        target=plan.target if plan else audit.target if audit else None,
+        tree_before=plan.tree_before if plan else audit.tree.digest if audit else "",
+        tree_after=plan.tree_after if plan and verdict in ("repaired", "healthy") else "",
+        plan_digest=plan.digest if plan else "",
+        approval=folder.read("approval", Approval) if folder.has("approval") else None,
+    )
+
+
+def _audit(folder: RunFolder) -> Audit | None:
+    for name in ("02_audit", "00_current_state"):
+        if folder.has(name):
+            with contextlib.suppress(RunbookError):
+                return folder.read(name, Audit)
+    return None
+
+
+def _plan_digest(folder: RunFolder) -> str:
+    return folder.read("plan", Plan).digest if folder.has("plan") else ""
+
+
+def _verdict(folder: RunFolder, last: PhaseResult, phases: tuple[str, ...]) -> Verdict:
+    """``healthy`` when there was nothing to do; a run without a deployment goes by its audit."""
+    if last.status != "passed":
+        return "refused" if last.status == "refused" else "failed"
+    if folder.has("plan") and DEPLOYMENT in phases:
+        nothing = folder.read("plan", Plan).strategy == "nothing-to-do"
+        return "healthy" if nothing else "repaired"
+    audit = _audit(folder)
+    bad = audit is not None and any(item.severity == "error" for item in audit.findings)
+    return "failed" if bad else "healthy"
+
+
+def _line(result: PhaseResult) -> str:
+    word = _WORDS.get(result.status, result.status)
+    return f"{result.phase} … {result.seconds:.1f} s {word}  {result.sentence}"
+
+
+def summary(found: Sequence[PhaseResult]) -> tuple[str, ...]:
+    """Return a plain table, one line a phase: phase, status, seconds, sentence."""
+    rows = [("phase", "status", "seconds", "")]
+    rows += [
+        (item.phase, _WORDS.get(item.status, item.status), f"{item.seconds:.1f}", item.sentence)
+        for item in found
+    ]
+    wide = [max(len(row[column]) for row in rows) for column in range(3)]
+    return tuple(
+        f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:>{wide[2]}}  {d}".rstrip() for a, b, c, d in rows
+    )
+
+
+def _announce(phase: str) -> None:
+    """On a terminal, say what is being run; the line is overwritten when it has ended."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{phase} …\r")
+        sys.stderr.flush()
+
+
+def _relative(path: Path) -> str:
+    """The path from where the user stands, as long as that does not leave the folder."""
+    near = os.path.relpath(path)
+    return (
+        near
+        if not near.startswith("..")
+        else f"{path.parent.parent.name}/" + "/".join(path.parts[-2:])
+    )

@@ -1,0 +1,15 @@
+const box = document.getElementById("filter");
+const rows = [...document.querySelectorAll("tbody tr")];
+const texts = rows.map((row) => row.textContent.toLowerCase());
+const told = document.getElementById("told");
+function filter() {
+  const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+  let seen = 0;
+  rows.forEach((row, i) => { row.hidden = !words.every((w) => texts[i].includes(w)); seen += !row.hidden; });
+  told.textContent = `${seen} of ${rows.length} runs`;
+}
+box.addEventListener("input", filter);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "/" && document.activeElement !== box) { event.preventDefault(); box.focus(); }
+  if (event.key === "Escape") { box.value = ""; filter(); box.blur(); }
+});
