@@ -17,7 +17,8 @@ class RevisionReplay:
 
     ``seconds`` is wall time; ``rows`` counts rows that INSERT, UPDATE, DELETE and COPY
     touched; ``commits_inside``: Alembic's own transaction ended inside the revision;
-    ``autocommit``: it opened an ``autocommit_block``.
+    ``autocommit``: it opened an ``autocommit_block``; ``lost``: Alembic reports it as done and
+    leaves it in a transaction that nobody commits.
     """
 
     revision_id: str
@@ -29,6 +30,7 @@ class RevisionReplay:
     touches_rows: bool = False
     commits_inside: bool = False
     autocommit: bool = False
+    lost: bool = False
     error: str = ""
 
 
