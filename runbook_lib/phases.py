@@ -105,6 +105,7 @@ def _situation(phase: Phase, found: Reading) -> planning.Situation:
         tree=found.tree,
         repair=found.repair,
         history=phase.environment.history,
+        target=phase.environment.branch,
         decisions=phase.environment.drift,
     )
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from runbook_lib import artifacts, ddl, versions
+from runbook_lib import artifacts, branches, ddl, versions
 from runbook_lib import graph as graphs
 from runbook_lib.auditing import Conclusions, Observations
 from runbook_lib.catalog import ObjectChange, diff, split, table_of
@@ -27,13 +27,17 @@ from runbook_lib.verdicts import ran
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """What planning starts from. ``tree`` is the project's own, ``repair`` made it loadable."""
+    """What planning starts from. ``tree`` is the project's own, ``repair`` made it loadable.
+
+    ``target`` is Alembic's name for what the environment is to have, "heads" or a branch.
+    """
 
     seen: Observations
     drawn: Conclusions
     tree: SourceTree
     repair: TreeRepair
     history: History = "merge"
+    target: str = "heads"
     decisions: Mapping[str, Decision] = field(default_factory=dict)
 
 
@@ -56,6 +60,10 @@ class Draft:
     done: frozenset[str]
     partly: frozenset[str]
     edits: tuple[FileEdit, ...]
+
+    @property
+    def adopts(self) -> bool:
+        return "adopt" in self.situation.decisions.values()
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -136,7 +144,7 @@ def _draft(situation: Situation) -> Draft:
     loadable = apply_edits(situation.tree, situation.repair.edits)
     joined = merge_heads(loadable, history=situation.history)
     tree = apply_edits(loadable, joined.edits)
-    graph = parse_tree(tree)
+    graph = branches.restrict(parse_tree(tree), situation.target)
     judged = situation.drawn.verdicts
     done = {name for name, verdict in judged.items() if ran(verdict)}
     partly = {name for name, verdict in judged.items() if verdict.executed == "partly"}
@@ -165,7 +173,7 @@ def _closed_over_empty(
 def _upgrade_plan(draft: Draft) -> Plan | None:
     """Strategies 1 and 2: make the rows say what is proven, then upgrade the rest."""
     closed = graphs.ancestors(draft.graph, sorted(draft.done)) == draft.done
-    if draft.partly or not (closed or not draft.done):
+    if draft.partly or draft.adopts or not (closed or not draft.done):
         return None
     rows = versions.exact_rows(draft.graph, draft.done)
     steps = [*_unfinished(draft), *_set_rows(draft, rows)]
@@ -185,7 +193,7 @@ def _upgrade_name(draft: Draft, rows: tuple[str, ...]) -> StrategyName:
 
 def _missing_plan(draft: Draft) -> Plan | None:
     """Strategy 3: run exactly the missing revisions, then record the heads."""
-    if draft.partly or not draft.missing:
+    if draft.partly or draft.adopts or not draft.missing:
         return None
     heads = graphs.effective_heads(draft.graph)
     steps = [
@@ -231,17 +239,26 @@ def _corrective_doc(statements: Sequence[Statement]) -> str:
 
 
 def _corrective_statements(draft: Draft, data: Collection[str]) -> tuple[Statement, ...]:
+    """What the database lacks, and what the tree takes over (a no-op here, work elsewhere)."""
     drawn = draft.situation.drawn
     writers = last_writers(draft.situation.seen.replay)
     decisions = draft.situation.decisions
-    changes = tuple(
+    lacking = tuple(
         change
         for change in diff(drawn.live, drawn.expected)
         if writers.get(change.object) not in data
         and _decision(change, decisions) not in ("adopt", "ignore")
         and not _only_unfinished(change)
     )
-    return ddl.create_statements(changes, drawn.live, drawn.expected)
+    adopted = tuple(
+        change
+        for change in diff(drawn.expected, drawn.live)
+        if _decision(change, decisions) == "adopt"
+    )
+    return (
+        *ddl.create_statements(lacking, drawn.live, drawn.expected),
+        *ddl.create_statements(adopted, drawn.expected, drawn.live),
+    )
 
 
 def _decision(change: ObjectChange, decisions: Mapping[str, Decision]) -> Decision | None:

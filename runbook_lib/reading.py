@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runbook_lib import auditing, edits, rehearsal
+from runbook_lib import auditing, branches, edits, rehearsal
 from runbook_lib import replay as replays
 from runbook_lib.artifacts import Artifact
 from runbook_lib.auditing import Conclusions, Observations
@@ -54,7 +54,9 @@ def read(phase: Phase) -> Reading:
         target=seen.target,
         tree_digest=tree.digest,
         graph=parse_tree(tree),
-        loadable=parse_tree(edits.apply_edits(tree, repair.edits)),
+        loadable=branches.restrict(
+            parse_tree(edits.apply_edits(tree, repair.edits)), phase.environment.branch
+        ),
         renamed=repair.renamed,
         rows=seen.versions,
         live=seen.live,
@@ -79,6 +81,7 @@ def replay_tree(phase: Phase, tree: SourceTree, overlay: Sequence[edits.FileEdit
         edits.apply_edits(tree, overlay),
         phase.scratch,
         edits=tuple(overlay),
+        target=phase.environment.branch,
         cache_folder=phase.environment.state_folder / "replays",
         exclude=(".".join(phase.version_table),),
     )

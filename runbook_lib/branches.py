@@ -1,0 +1,40 @@
+"""Branches: the part of the tree that belongs to an environment, as Alembic names targets. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from runbook_lib import graph as graphs
+from runbook_lib.errors import ConfigurationError
+from runbook_lib.graph import RevisionGraph
+
+
+def heads_of(graph: RevisionGraph, target: str) -> tuple[str, ...]:
+    """Return the heads that ``heads``, ``head``, ``LABEL@head`` or a revision id stands for.
+
+    Raises ConfigurationError for a target that the tree does not have.
+    """
+    heads = graphs.effective_heads(graph)
+    if target in ("heads", "head"):
+        return heads
+    start, _, rest = target.rpartition("@") if "@" in target else (target, "", "")
+    members = {r.revision_id for r in graph.revisions if start in (r.revision_id, *r.branch_labels)}
+    if not members:
+        labels = sorted({label for r in graph.revisions for label in r.branch_labels})
+        raise ConfigurationError(
+            f"The tree has no branch or revision {start!r}.",
+            f"Its branch labels are: {', '.join(labels) or 'none'}. Mend `branch`.",
+        )
+    if rest not in ("head", "heads"):
+        return tuple(sorted(members))
+    return tuple(head for head in graphs.heads(graph) if members & graphs.ancestors(graph, [head]))
+
+
+def restrict(graph: RevisionGraph, target: str) -> RevisionGraph:
+    """Return the graph less the revisions that ``target`` does not need."""
+    if target in ("heads", "head"):
+        return graph
+    needed = graphs.ancestors(graph, heads_of(graph, target))
+    return replace(
+        graph, revisions=tuple(r for r in graph.revisions if r.revision_id in needed)
+    )
