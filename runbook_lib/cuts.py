@@ -39,7 +39,9 @@ def candidates(
     inside = frozenset(group)
     parents = {item: [one for one in index(graph).parents[item] if one in inside] for item in group}
     edges = [(item, one) for item in group for one in parents[item]]
-    ranks = {edge: _rank(graph, edge, inside, created) for edge in edges}
+    # What descends from one member descends from all, so one answer serves every cut.
+    rejoins = bool(free_heads(graph, (edges[0][0],)))
+    ranks = {edge: _rank(graph, edge, inside, created, rejoins) for edge in edges}
     ranked = sorted(edges, key=lambda edge: ranks[edge])
     alone = {edge for edge in ranked[:TESTED] if _acyclic(parents, edge)}
     return tuple(
@@ -53,14 +55,17 @@ def is_down(graph: RevisionGraph, edge: Edge) -> bool:
 
 
 def _rank(
-    graph: RevisionGraph, edge: Edge, inside: frozenset[str], created: Mapping[str, str]
+    graph: RevisionGraph,
+    edge: Edge,
+    inside: frozenset[str],
+    created: Mapping[str, str],
+    rejoins: bool,
 ) -> tuple[bool, int, int, str]:
     child, parent = edge
     born, before = created.get(child, ""), created.get(parent, "")
     order = 1 if not born or not before or born == before else 0 if born < before else 2
-    down = is_down(graph, edge)
-    if down:
-        return True, order, _loose_ends(graph, edge), born
+    if is_down(graph, edge):
+        return True, order, _loose_ends(graph, edge, rejoins), born
     below = {
         item: tuple(one for one in index(graph).down_children[item] if one in inside)
         for item in inside
@@ -69,14 +74,14 @@ def _rank(
     return False, order, 0 if against else 1, born
 
 
-def _loose_ends(graph: RevisionGraph, edge: Edge) -> int:
+def _loose_ends(graph: RevisionGraph, edge: Edge, rejoins: bool) -> int:
     """Return how many bases and heads more the tree has after the cut (and a new parent)."""
     child, parent = edge
     found = index(graph)
     ends = 1 if found.down_children[parent] == (child,) else 0
     if len(found.down[child]) > 1 or not bases(graph):
         return ends
-    return ends - 1 if free_heads(graph, (child,)) else ends + 1
+    return ends - 1 if rejoins else ends + 1
 
 
 def _acyclic(parents: Mapping[str, list[str]], without: Edge) -> bool:

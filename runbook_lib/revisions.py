@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
-from runbook_lib import source
+from runbook_lib import cuts, source
 from runbook_lib.findings import Finding, Severity, finding
 from runbook_lib.graph import (
     Edge,
@@ -80,7 +80,7 @@ def parse_tree(tree: SourceTree) -> RevisionGraph:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an old escape in a string is the project's own matter
         facts = {
-            file: source.read(PurePosixPath(file).name, tree.files[file])
+            file: source.read(file.rpartition("/")[2], tree.files[file])
             for file in revision_files(tree)
         }
     labels = _labels(facts)
@@ -93,14 +93,17 @@ def parse_tree(tree: SourceTree) -> RevisionGraph:
 
 def revision_files(tree: SourceTree) -> tuple[str, ...]:
     """Return the files that Alembic would load, in its order: by location, then by name."""
-    names = (file for file in tree.files if source.REVISION_FILE.match(PurePosixPath(file).name))
-    return tuple(sorted(names, key=lambda file: (_location(file, tree.locations), file)))
+    files = [file for file in tree.files if source.REVISION_FILE.match(file.rpartition("/")[2])]
+    folders = {file.rpartition("/")[0] for file in files}
+    places = {folder: _location(folder, tree.locations) for folder in folders}
+    return tuple(sorted(files, key=lambda file: (places[file.rpartition("/")[0]], file)))
 
 
-def _location(file: str, locations: tuple[str, ...]) -> int:
-    folders = {str(folder) for folder in PurePosixPath(file).parents}
-    inside = (number for number, one in enumerate(locations) if str(PurePosixPath(one)) in folders)
-    return next(inside, len(locations))
+def _location(folder: str, locations: tuple[str, ...]) -> int:
+    path = PurePosixPath(folder)
+    inside = {str(path), *map(str, path.parents)}
+    numbers = (number for number, one in enumerate(locations) if str(PurePosixPath(one)) in inside)
+    return next(numbers, len(locations))
 
 
 def _labels(facts: Mapping[str, source.Facts]) -> dict[str, str]:
@@ -210,10 +213,13 @@ def _cycle_findings(graph: RevisionGraph, files: Mapping[str, str]) -> Iterator[
     for group in cycles(graph):
         if len(group) > 1:
             path = " → ".join((*group, group[0]))
-            where = ", ".join(files[item] for item in group)
-            yield finding(
-                "cycle", group[0], f"These revisions lead back to themselves: {path} ({where})."
+            child, parent = cuts.candidates(graph, group, {})[0]
+            how = "down_revision" if cuts.is_down(graph, (child, parent)) else "depends_on"
+            message = (
+                f"These revisions lead back to themselves: {path}. The wrong edge is most likely "
+                f"in {files[child]}: {child} names {parent} in its {how}."
             )
+            yield finding("cycle", group[0], message)
 
 
 def _dangling_findings(graph: RevisionGraph, files: Mapping[str, str]) -> Iterator[Finding]:

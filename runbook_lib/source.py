@@ -15,7 +15,8 @@ LEGACY_NAME = re.compile(r"([a-f0-9]+)\.py$")
 
 IDENTIFIERS = ("revision", "down_revision", "depends_on", "branch_labels")
 _TEMPLATE_LINE = re.compile(r"\s*(Revision ID|Revises|Create Date)\s*:", re.IGNORECASE)
-_CREATE_DATE = re.compile(r"^\s*Create Date\s*:\s*(\S.*?)\s*$", re.MULTILINE | re.IGNORECASE)
+_CREATE_DATE = re.compile(r"^[ \t]*Create Date[ \t]*:[ \t]*(.*\S)", re.MULTILINE)
+_MAY_COMMIT = ("commit", "COMMIT", "Commit", "rollback", "ROLLBACK", "END")
 _QUOTED = re.compile(r"""(['"])([^'"\n]+)\1""")
 
 Constant = str | int | float | bytes | bool | None | tuple["Constant", ...]
@@ -61,14 +62,14 @@ def read(name: str, text: str) -> Facts:
     except (ValueError, RecursionError, MemoryError) as error:
         return _guess(name, text, str(error) or type(error).__name__, 1)
     try:
-        return _facts(name, module)
+        return _facts(name, text, module)
     except Dynamic as error:
         return _guess(name, text, "an identifier is computed, not a constant", error.line)
     except ValueError as error:
         return _guess(name, text, str(error), 1)
 
 
-def _facts(name: str, module: ast.Module) -> Facts:
+def _facts(name: str, text: str, module: ast.Module) -> Facts:
     values = identifiers(module)
     revision_id = values.get("revision", _legacy(name))
     if not isinstance(revision_id, str) or not revision_id:
@@ -78,6 +79,7 @@ def _facts(name: str, module: ast.Module) -> Facts:
     if "down_revision" not in values:
         raise ValueError("it declares no down_revision")
     functions = {item.name: item for item in module.body if isinstance(item, Function)}
+    body = Body(functions)
     docstring = ast.get_docstring(module) or ""
     return Facts(
         revision_id=revision_id,
@@ -86,9 +88,9 @@ def _facts(name: str, module: ast.Module) -> Facts:
         branch_labels=_ids(values.get("branch_labels"), "branch_labels"),
         doc=purpose(docstring),
         created=created(docstring),
-        operations=_operations(functions),
+        operations=_operations(body),
         has_downgrade="downgrade" in functions and _does_something(functions["downgrade"]),
-        commits=_commits(functions),
+        commits=_commits(body) if any(word in text for word in _MAY_COMMIT) else (),
     )
 
 
@@ -241,37 +243,73 @@ def _idle(item: ast.stmt) -> bool:
     )
 
 
-def _calls(functions: Mapping[str, Function], start: str) -> Iterator[ast.Call | ast.withitem]:
-    """Yield calls in the function and in the module's functions that it calls, in order."""
-    seen, waiting = {start}, [start]
-    while waiting:
-        function = functions.get(waiting.pop(0))
-        for node in _in_order(function) if function else ():
-            yield node
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                name = node.func.id
-                if name in functions and name not in seen:
-                    seen.add(name)
-                    waiting.append(name)
+class Body:
+    """The calls and with-items of a module's functions; each function is walked at most once."""
+
+    def __init__(self, functions: Mapping[str, Function]) -> None:
+        self.functions = functions
+        self.walked: dict[str, tuple[ast.Call | ast.withitem, ...]] = {}
+
+    def of(self, start: str) -> Iterator[ast.Call | ast.withitem]:
+        """Yield those of a function and of the module's functions that it calls, in order."""
+        seen, waiting = {start}, [start]
+        while waiting:
+            for node in self._walk(waiting.pop(0)):
+                yield node
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                    name = node.func.id
+                    if name in self.functions and name not in seen:
+                        seen.add(name)
+                        waiting.append(name)
+
+    def _walk(self, name: str) -> tuple[ast.Call | ast.withitem, ...]:
+        if name not in self.walked:
+            found = self.functions.get(name)
+            self.walked[name] = tuple(_in_order(found)) if found else ()
+        return self.walked[name]
 
 
-def _in_order(root: ast.AST) -> Iterator[ast.Call | ast.withitem]:
-    stack = [root]
+class _Fields(dict[type, tuple[str, ...]]):
+    """The fields of a node's type that may hold calls; leaves, and what is no node, have none."""
+
+    def __missing__(self, kind: type) -> tuple[str, ...]:
+        inner = issubclass(kind, ast.AST) and not issubclass(kind, _LEAVES)
+        self[kind] = tuple(getattr(kind, "_fields", ())) if inner else ()
+        return self[kind]
+
+
+# Walking is the hottest loop of a large tree: types are looked up once, order is made at the end.
+_LEAVES = (ast.Constant, ast.Name, ast.expr_context, ast.operator, ast.cmpop, ast.unaryop)
+_FIELDS = _Fields({ast.Call: ("func", "args", "keywords"), ast.Attribute: ("value",)})
+
+
+def _in_order(root: ast.AST) -> list[ast.Call | ast.withitem]:
+    """Return the calls and with-items below a node in the order of the text."""
+    found: list[ast.Call | ast.withitem] = []
+    stack: list[ast.AST] = [root]
     while stack:
         node = stack.pop()
-        if isinstance(node, ast.Call | ast.withitem):
-            yield node
-        stack.extend(
-            child
-            for child in reversed(list(ast.iter_child_nodes(node)))
-            if not isinstance(child, ast.expr_context)
-        )
+        if type(node) is ast.Call or type(node) is ast.withitem:
+            found.append(node)
+        for name in _FIELDS[type(node)]:
+            value = getattr(node, name, None)
+            if type(value) is list:
+                stack.extend(value)
+            elif value is not None:
+                stack.append(value)
+    return sorted(found, key=_position)
 
 
-def _operations(functions: Mapping[str, Function]) -> tuple[str, ...]:
+def _position(node: ast.Call | ast.withitem) -> tuple[int, int, bool]:
+    """Return where the text of a node begins; a with-item follows its own call."""
+    where = node.context_expr if isinstance(node, ast.withitem) else node
+    return where.lineno, where.col_offset, isinstance(node, ast.withitem)
+
+
+def _operations(body: Body) -> tuple[str, ...]:
     tables: dict[str, str] = {"op": ""}
     found: list[str] = []
-    for node in _calls(functions, "upgrade"):
+    for node in body.of("upgrade"):
         if isinstance(node, ast.withitem):
             _remember_batch(node, tables)
             continue
@@ -316,11 +354,18 @@ def _text(node: ast.expr) -> str:
     return ""
 
 
-def _commits(functions: Mapping[str, Function]) -> tuple[int, ...]:
+def _commits(body: Body) -> tuple[int, ...]:
     """Return the lines on which upgrade() or downgrade() ends Alembic's own transaction."""
-    nodes = [node for start in ("upgrade", "downgrade") for node in _calls(functions, start)]
-    calls = (node for node in nodes if isinstance(node, ast.Call))
-    return tuple(sorted({call.lineno for call in calls if _ends_transaction(call)}))
+    nodes = (node for start in ("upgrade", "downgrade") for node in body.of(start))
+    return tuple(
+        sorted(
+            {
+                node.lineno
+                for node in nodes
+                if isinstance(node, ast.Call) and _ends_transaction(node)
+            }
+        )
+    )
 
 
 def _ends_transaction(call: ast.Call) -> bool:

@@ -10,8 +10,8 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from runbook_lib.postgres import EmbeddedServer, connect
 from sqlalchemy import create_engine
+from trees import alembic, put, revision, tree
 
 from runbook_lib.dsn import Dsn
 from runbook_lib.edits import (
@@ -28,9 +28,9 @@ from runbook_lib.edits import (
     write,
 )
 from runbook_lib.errors import SafetyError
+from runbook_lib.postgres import connect
 from runbook_lib.revisions import SourceTree, heads, parse_tree, topological
 from runbook_lib.surgery import rebind, rename
-from trees import alembic, put, revision, tree
 
 LONG = "add_unique_constraint_transactions"
 LONGER = "add_reference_id_unique_constraint"
@@ -234,14 +234,14 @@ class TestSurgery:
         assert rebind(before, "down_revision", ("z",)) == after
 
     def test_rename_keeps_the_comments_in_a_tuple(self) -> None:
-        before = 'down_revision = (\n    "a",  # first\n    \'b\',  # second\n)\n'
-        after = 'down_revision = (\n    "long",  # first\n    \'c\',  # second\n)\n'
+        before = "down_revision = (\n    \"a\",  # first\n    'b',  # second\n)\n"
+        after = "down_revision = (\n    \"long\",  # first\n    'c',  # second\n)\n"
         assert rename(before, "down_revision", {"a": "long", "b": "c"}) == after
 
     def test_a_missing_name_is_added_behind_the_identifiers(self) -> None:
         before = "revision = 'r'\ndown_revision = None  # base\n\ndef upgrade(): pass\n"
         after = (
-            "revision = 'r'\ndown_revision = None  # base\ndepends_on = (\"a\", \"b\")\n"
+            'revision = \'r\'\ndown_revision = None  # base\ndepends_on = ("a", "b")\n'
             "\ndef upgrade(): pass\n"
         )
         assert rebind(before, "depends_on", ("a", "b")) == after
@@ -299,9 +299,7 @@ def _start(folder: Path) -> SourceTree:
 
 def _git_apply(folder: Path, text: str) -> None:
     for flags in (["--check"], []):
-        subprocess.run(
-            ["git", "apply", *flags, "-"], cwd=folder, input=text.encode(), check=True
-        )
+        subprocess.run(["git", "apply", *flags, "-"], cwd=folder, input=text.encode(), check=True)
 
 
 def test_git_applies_the_patch(tmp_path: Path) -> None:
