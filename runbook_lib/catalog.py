@@ -11,6 +11,7 @@ is there means that the object exists.
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -30,6 +31,9 @@ SNAPSHOT_SQL = resources.files("runbook_lib").joinpath("sql/snapshot.sql").read_
 _SETTINGS = {
     "search_path": "pg_catalog",
     "jit": "off",
+    "work_mem": "64MB",
+    "enable_nestloop": "off",
+    "enable_mergejoin": "off",
     "datestyle": "ISO, MDY",
     "intervalstyle": "postgres",
     "timezone": "UTC",
@@ -92,7 +96,13 @@ def snapshot(connection: Any, *, exclude: Collection[str] = ()) -> Catalog:
 
 def parse(text: str) -> Catalog:
     """Return the catalog that SNAPSHOT_SQL gave as ``text``."""
-    return Catalog(objects=json.loads(text))
+    collecting = gc.isenabled()
+    gc.disable()  # so many small mappings at once would set off pointless collections
+    try:
+        return Catalog(objects=json.loads(text))
+    finally:
+        if collecting:
+            gc.enable()
 
 
 @contextmanager

@@ -8,7 +8,8 @@ WITH member AS (
     WHERE refclassid = CAST('pg_catalog.pg_extension' AS regclass) AND deptype = 'e'
 ), ns AS (
     SELECT n.oid, n.nspname, n.nspowner, n.nspacl,
-        CASE WHEN n.nspname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(n.nspname AS text) ELSE quote_ident(n.nspname) END AS name,
+        CASE WHEN quote_ident(n.nspname) = CAST(n.nspname AS text) OR n.nspname ~ '^[a-z_][a-z0-9_]*$'
+            THEN CAST(n.nspname AS text) ELSE quote_ident(n.nspname) END AS name,
         quote_ident(n.nspname) AS ident
     FROM pg_catalog.pg_namespace n
     WHERE left(n.nspname, 3) <> 'pg_' AND n.nspname <> 'information_schema'
@@ -18,9 +19,9 @@ WITH member AS (
 ), rel AS (
     SELECT c.oid, c.relkind, c.relowner, c.relacl, c.reltype, c.relpersistence, c.relrowsecurity,
         c.relforcerowsecurity, c.relreplident, c.reloptions, c.relispartition, c.relpartbound,
-        c.reloftype, ns.name || '.' ||
-        CASE WHEN c.relname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(c.relname AS text) ELSE quote_ident(c.relname) END AS name,
-        ns.ident || '.' || quote_ident(c.relname) AS ident
+        c.reloftype, c.relname, ns.ident, ns.name || '.' ||
+        CASE WHEN quote_ident(c.relname) = CAST(c.relname AS text) OR c.relname ~ '^[a-z_][a-z0-9_]*$'
+            THEN CAST(c.relname AS text) ELSE quote_ident(c.relname) END AS name
     FROM pg_catalog.pg_class c
     JOIN ns ON ns.oid = c.relnamespace
     WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S', 'c', 'i', 'I')
@@ -30,18 +31,20 @@ WITH member AS (
 ), typ AS (
     SELECT t.oid, t.typtype, t.typowner, t.typacl, t.typrelid, t.typbasetype, t.typtypmod,
         t.typnotnull, t.typdefault, t.typcollation, ns.name || '.' ||
-        CASE WHEN t.typname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(t.typname AS text) ELSE quote_ident(t.typname) END AS name
+        CASE WHEN quote_ident(t.typname) = CAST(t.typname AS text) OR t.typname ~ '^[a-z_][a-z0-9_]*$'
+            THEN CAST(t.typname AS text) ELSE quote_ident(t.typname) END AS name
     FROM pg_catalog.pg_type t
     JOIN ns ON ns.oid = t.typnamespace
-    LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
-    WHERE t.oid >= 16384 AND (t.typtype IN ('e', 'd', 'r') OR (t.typtype = 'c' AND c.relkind = 'c')
+    LEFT JOIN rel c ON c.reltype = t.oid AND c.relkind = 'c'
+    WHERE t.oid >= 16384 AND (t.typtype IN ('e', 'd', 'r') OR (t.typtype = 'c' AND c.oid IS NOT NULL)
             OR (t.typtype = 'b' AND t.typcategory <> 'A'))
         AND NOT EXISTS (
             SELECT FROM member m
             WHERE m.classid = CAST('pg_catalog.pg_type' AS regclass) AND m.objid = t.oid)
 ), fun AS (
     SELECT p.oid, p.prokind, p.proowner, p.proacl, ns.name || '.' ||
-        CASE WHEN p.proname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(p.proname AS text) ELSE quote_ident(p.proname) END
+        CASE WHEN quote_ident(p.proname) = CAST(p.proname AS text) OR p.proname ~ '^[a-z_][a-z0-9_]*$'
+            THEN CAST(p.proname AS text) ELSE quote_ident(p.proname) END
         || '(' || oidvectortypes(p.proargtypes) || ')' AS name,
         CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END
         AS kind
@@ -52,18 +55,22 @@ WITH member AS (
             WHERE d.classid = CAST('pg_catalog.pg_proc' AS regclass) AND d.objid = p.oid
                 AND d.deptype IN ('e', 'i'))
 ), seq AS (
-    SELECT s.seqrelid, d.deptype, d.refobjid, d.refobjsubid,
-        format_type(s.seqtypid, NULL) AS type, s.seqstart, s.seqincrement, s.seqmin, s.seqmax,
-        s.seqcache, s.seqcycle
+    SELECT s.seqrelid, d.deptype, d.refobjid, d.refobjsubid, s.seqtypid,
+        CASE WHEN s.seqincrement <> 1 OR s.seqmin <> 1 OR s.seqstart <> 1 OR s.seqcache <> 1
+            OR s.seqcycle OR s.seqmax <> CASE s.seqtypid WHEN 21 THEN 32767
+                WHEN 23 THEN 2147483647 ELSE 9223372036854775807 END
+        THEN concat('INCREMENT BY ', s.seqincrement, ' MINVALUE ', s.seqmin, ' MAXVALUE ',
+            s.seqmax, ' START WITH ', s.seqstart, ' CACHE ', s.seqcache,
+            CASE WHEN s.seqcycle THEN ' CYCLE' ELSE ' NO CYCLE' END) END AS options
     FROM pg_catalog.pg_sequence s
     LEFT JOIN pg_catalog.pg_depend d ON d.objid = s.seqrelid
         AND d.classid = CAST('pg_catalog.pg_class' AS regclass) AND d.objsubid = 0
         AND d.refclassid = CAST('pg_catalog.pg_class' AS regclass) AND d.refobjsubid > 0
         AND d.deptype IN ('a', 'i')
 ), att AS (
-    SELECT a.*, r.relkind, r.relowner, quote_ident(a.attname) AS ident, r.name || '.' ||
-        CASE WHEN a.attname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(a.attname AS text)
-            ELSE quote_ident(a.attname) END AS name
+    SELECT a.*, r.relkind, r.relowner, r.name || '.' ||
+        CASE WHEN quote_ident(a.attname) = CAST(a.attname AS text) OR a.attname ~ '^[a-z_][a-z0-9_]*$'
+            THEN CAST(a.attname AS text) ELSE quote_ident(a.attname) END AS name
     FROM (SELECT CAST('' AS "char") AS attgenerated) older
     CROSS JOIN LATERAL (
         SELECT attrelid, attnum, attname, atttypid, atttypmod, attnotnull, attidentity, attacl,
@@ -85,7 +92,7 @@ WITH member AS (
         WHERE indexrelid >= 16384
     ) i
 ), note AS (
-    SELECT objoid, classoid, objsubid, '"comment": ' || to_json(description) AS comment
+    SELECT objoid, classoid, objsubid, '"comment":' || to_json(description) AS comment
     FROM pg_catalog.pg_description
     WHERE objoid >= 16384
 ), object AS (
@@ -127,18 +134,17 @@ WITH member AS (
 
     UNION ALL -- values of enum types
     SELECT 'label', t.name || '.' ||
-        CASE WHEN l.enumlabel ~ '^[a-z_][a-z0-9_]*$' THEN CAST(l.enumlabel AS text) ELSE quote_ident(l.enumlabel) END,
+        CASE WHEN quote_ident(l.enumlabel) = CAST(l.enumlabel AS text) OR l.enumlabel ~ '^[a-z_][a-z0-9_]*$'
+            THEN CAST(l.enumlabel AS text) ELSE quote_ident(l.enumlabel) END,
         NULL, NULL, 0, '{}'
     FROM pg_catalog.pg_enum l
     JOIN typ t ON t.oid = l.enumtypid
 
     UNION ALL -- sequences; those of identity columns are the column's business
     SELECT 'sequence', r.name, CAST('pg_catalog.pg_class' AS regclass), r.oid, 0,
-        concat('{"type": "', s.type, '", "start": "', s.seqstart, '", "increment": "',
-            s.seqincrement, '", "min": "', s.seqmin, '", "max": "', s.seqmax, '", "cache": "',
-            s.seqcache, '", "cycle": "', CASE WHEN s.seqcycle THEN 'yes' ELSE 'no' END, '"',
-            ', "owned_by": ' || to_json(a.name),
-            CASE r.relpersistence WHEN 'u' THEN ', "persistence": "unlogged"' END, '}')
+        concat('{"type":"', format_type(s.seqtypid, NULL), '"',
+            ',"options":"' || s.options || '"', ',"owned_by":' || to_json(a.name),
+            CASE r.relpersistence WHEN 'u' THEN ',"persistence":"unlogged"' END, '}')
     FROM seq s
     JOIN rel r ON r.oid = s.seqrelid
     LEFT JOIN att a ON a.attrelid = s.refobjid AND a.attnum = s.refobjsubid
@@ -147,6 +153,9 @@ WITH member AS (
     UNION ALL -- tables and foreign tables
     SELECT CASE r.relkind WHEN 'f' THEN 'foreign_table' ELSE 'table' END, r.name,
         CAST('pg_catalog.pg_class' AS regclass), r.oid, 0,
+        CASE WHEN r.relkind = 'r' AND r.relpersistence = 'p' AND r.relreplident = 'd'
+            AND i.parents IS NULL AND r.reloptions IS NULL AND r.reloftype = 0
+            AND NOT r.relrowsecurity AND NOT r.relforcerowsecurity THEN '{}' ELSE
         CAST(json_strip_nulls(json_build_object(
             'persistence', CASE r.relpersistence WHEN 'u' THEN 'unlogged' END,
             'partition_by', CASE WHEN r.relkind = 'p' THEN pg_get_partkeydef(r.oid) END,
@@ -169,7 +178,7 @@ WITH member AS (
                     SELECT 'USING INDEX ' || quote_ident(x.relname)
                     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
                     WHERE i.indrelid = r.oid AND i.indisreplident) END,
-            'options', array_to_string(r.reloptions, ', '))) AS text)
+            'options', array_to_string(r.reloptions, ', '))) AS text) END
     FROM rel r
     LEFT JOIN (
         SELECT i.inhrelid, string_agg(p.name, ', ' ORDER BY i.inhseqno) AS parents
@@ -181,64 +190,56 @@ WITH member AS (
 
     UNION ALL -- columns, but not those that a parent table hands down
     SELECT 'column', a.name, CAST('pg_catalog.pg_class' AS regclass), a.attrelid, a.attnum,
-        concat('{"type": ', to_json(format_type(a.atttypid, a.atttypmod)),
-            CASE WHEN a.attnotnull THEN ', "nullable": "no"' ELSE ', "nullable": "yes"' END,
-            CASE a.generated
-                WHEN '' THEN ', "default": ' || to_json(x.expression)
-                WHEN 's' THEN ', "generated": ' || to_json('(' || x.expression || ') STORED')
-                ELSE ', "generated": ' || to_json('(' || x.expression || ') VIRTUAL') END,
-            CASE a.attidentity WHEN 'a' THEN ', "identity": "always"'
-                WHEN 'd' THEN ', "identity": "by default"' END,
-            CASE WHEN a.attidentity <> '' THEN (
-                SELECT concat(', "identity_options": "INCREMENT BY ', s.seqincrement,
-                    ' MINVALUE ', s.seqmin, ' MAXVALUE ', s.seqmax, ' START WITH ', s.seqstart,
-                    ' CACHE ', s.seqcache, CASE WHEN s.seqcycle THEN ' CYCLE' END, '"')
-                FROM seq s
-                WHERE s.refobjid = a.attrelid AND s.refobjsubid = a.attnum AND s.deptype = 'i'
-                    AND NOT (s.seqstart = 1 AND s.seqincrement = 1 AND s.seqmin = 1
-                        AND s.seqcache = 1 AND NOT s.seqcycle AND s.seqmax = CASE s.type
-                        WHEN 'smallint' THEN 32767 WHEN 'integer' THEN 2147483647
-                        ELSE 9223372036854775807 END)) END,
+        '{"type":' || to_json(format_type(a.atttypid, a.atttypmod))
+        || CASE WHEN a.attnotnull THEN ',"nullable":"no"' ELSE ',"nullable":"yes"' END
+        || CASE WHEN f.adbin IS NULL THEN ''
+            -- only a generated column's expression needs the table, and opening one is dear
+            WHEN a.generated = '' THEN ',"default":' || to_json(pg_get_expr(f.adbin, 0))
+            ELSE ',"generated":' || to_json('(' || pg_get_expr(f.adbin, f.adrelid)
+                || CASE a.generated WHEN 's' THEN ') STORED' ELSE ') VIRTUAL' END) END
+        || CASE WHEN a.attidentity = '' AND a.attcollation = t.typcollation
+            AND a.attstorage = t.typstorage THEN '}' ELSE concat(
+            CASE a.attidentity WHEN 'a' THEN ',"identity":"always"'
+                WHEN 'd' THEN ',"identity":"by default"' END,
+            ',"identity_options":"' || (
+                SELECT s.options FROM seq s
+                WHERE s.refobjid = a.attrelid AND s.refobjsubid = a.attnum AND s.deptype = 'i')
+                || '"',
             CASE WHEN a.attcollation <> t.typcollation THEN (
-                SELECT ', "collation": '
+                SELECT ',"collation":'
                     || to_json(quote_ident(n.nspname) || '.' || quote_ident(c.collname))
                 FROM pg_catalog.pg_collation c
                 JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace
                 WHERE c.oid = a.attcollation) END,
             CASE WHEN a.attstorage <> t.typstorage THEN CASE a.attstorage
-                WHEN 'p' THEN ', "storage": "plain"' WHEN 'e' THEN ', "storage": "external"'
-                WHEN 'm' THEN ', "storage": "main"' ELSE ', "storage": "extended"' END END, '}')
+                WHEN 'p' THEN ',"storage":"plain"' WHEN 'e' THEN ',"storage":"external"'
+                WHEN 'm' THEN ',"storage":"main"' ELSE ',"storage":"extended"' END END, '}')
+            END
     FROM att a
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
     LEFT JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
-    -- only a generated column's expression needs the table, and opening one is dear
-    CROSS JOIN LATERAL (
-        SELECT pg_get_expr(f.adbin, CASE a.generated WHEN '' THEN 0 ELSE f.adrelid END)
-            AS expression
-    ) x
     WHERE a.relkind IN ('r', 'p', 'f') AND a.attislocal
 
     UNION ALL -- constraints; NOT NULL is an aspect of the column
     SELECT 'constraint', r.name || '.' ||
-        CASE WHEN k.conname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(k.conname AS text) ELSE quote_ident(k.conname) END,
+        CASE WHEN quote_ident(k.conname) = CAST(k.conname AS text) OR k.conname ~ '^[a-z_][a-z0-9_]*$'
+            THEN CAST(k.conname AS text) ELSE quote_ident(k.conname) END,
         CAST('pg_catalog.pg_constraint' AS regclass), k.oid, 0,
-        concat(
-            CASE k.contype WHEN 'p' THEN '{"type": "primary key"' WHEN 'u' THEN '{"type": "unique"'
-                WHEN 'f' THEN '{"type": "foreign key"' WHEN 'c' THEN '{"type": "check"'
-                ELSE '{"type": "exclusion"' END,
-            ', "definition": ', to_json(CASE
+        CASE k.contype WHEN 'p' THEN '{"type":"primary key"' WHEN 'u' THEN '{"type":"unique"'
+            WHEN 'f' THEN '{"type":"foreign key"' WHEN 'c' THEN '{"type":"check"'
+            ELSE '{"type":"exclusion"' END
+        || ',"definition":' || to_json(CASE
                 WHEN k.single AND k.contype IN ('p', 'u') AND i.plain
                 THEN CASE k.contype WHEN 'p' THEN 'PRIMARY KEY (' ELSE 'UNIQUE (' END
-                    || a.ident || ')'
+                    || quote_ident(a.attname) || ')'
                 WHEN k.single AND k.contype = 'f' AND k.convalidated AND k.confmatchtype = 's'
                     AND k.confupdtype = 'a' AND k.confdeltype IN ('a', 'c')
-                THEN 'FOREIGN KEY (' || a.ident || ') REFERENCES ' || f.ident
-                    || '(' || b.ident || CASE k.confdeltype WHEN 'a' THEN ')'
+                THEN 'FOREIGN KEY (' || quote_ident(a.attname) || ') REFERENCES ' || f.ident || '.' || quote_ident(f.relname)
+                    || '(' || quote_ident(b.attname) || CASE k.confdeltype WHEN 'a' THEN ')'
                         ELSE ') ON DELETE CASCADE' END
                 WHEN k.convalidated THEN pg_get_constraintdef(k.oid)
-                ELSE regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '') END),
-            CASE WHEN k.convalidated THEN ', "validated": "yes"}'
-                ELSE ', "validated": "no"}' END)
+                ELSE regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '') END)
+        || CASE WHEN k.convalidated THEN ',"validated":"yes"}' ELSE ',"validated":"no"}' END
     FROM (
         SELECT *, NOT condeferrable AND cardinality(conkey) = 1 AS single
         FROM pg_catalog.pg_constraint
@@ -253,17 +254,17 @@ WITH member AS (
 
     UNION ALL -- indexes that no constraint owns and no parent index hands down
     SELECT 'index', r.name, CAST('pg_catalog.pg_class' AS regclass), r.oid, 0,
-        concat('{"table": ', to_json(o.name),
-            CASE WHEN i.indisunique THEN ', "unique": "yes"' END,
-            ', "definition": ',
+        concat('{"table":', to_json(o.name),
+            CASE WHEN i.indisunique THEN ',"unique":"yes"' END,
+            ',"definition":',
             to_json(CASE
                 WHEN i.plain AND r.reloptions IS NULL AND i.collation = a.attcollation
                     AND c.opcdefault AND c.opcmethod = 403 AND (c.opcintype = a.atttypid
                         OR c.opcintype = 25 AND a.atttypid = 1043)
-                THEN 'btree (' || a.ident || ')'
+                THEN 'btree (' || quote_ident(a.attname) || ')'
                 ELSE substr(pg_get_indexdef(i.indexrelid),
                     strpos(pg_get_indexdef(i.indexrelid), ' USING ') + 7) END),
-            CASE WHEN i.indisvalid THEN ', "valid": "yes"}' ELSE ', "valid": "no"}' END)
+            CASE WHEN i.indisvalid THEN ',"valid":"yes"}' ELSE ',"valid":"no"}' END)
     FROM idx i
     JOIN rel r ON r.oid = i.indexrelid AND NOT r.relispartition
     JOIN rel o ON o.oid = i.indrelid
@@ -314,7 +315,8 @@ WITH member AS (
 
     UNION ALL -- triggers, but not those that a partitioned parent hands down
     SELECT 'trigger', r.name || '.' ||
-        CASE WHEN t.tgname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(t.tgname AS text) ELSE quote_ident(t.tgname) END,
+        CASE WHEN quote_ident(t.tgname) = CAST(t.tgname AS text) OR t.tgname ~ '^[a-z_][a-z0-9_]*$'
+            THEN CAST(t.tgname AS text) ELSE quote_ident(t.tgname) END,
         CAST('pg_catalog.pg_trigger' AS regclass), t.oid, 0,
         CAST(json_strip_nulls(json_build_object(
             'definition', pg_get_triggerdef(t.oid),
@@ -330,7 +332,8 @@ WITH member AS (
 
     UNION ALL -- rules other than the one that makes a view
     SELECT 'rule', r.name || '.' ||
-        CASE WHEN w.rulename ~ '^[a-z_][a-z0-9_]*$' THEN CAST(w.rulename AS text) ELSE quote_ident(w.rulename) END,
+        CASE WHEN quote_ident(w.rulename) = CAST(w.rulename AS text) OR w.rulename ~ '^[a-z_][a-z0-9_]*$'
+            THEN CAST(w.rulename AS text) ELSE quote_ident(w.rulename) END,
         CAST('pg_catalog.pg_rewrite' AS regclass), w.oid, 0,
         CAST(json_strip_nulls(json_build_object('definition', pg_get_ruledef(w.oid),
             'enabled', CASE w.ev_enabled WHEN 'O' THEN 'yes' WHEN 'D' THEN 'no'
@@ -341,7 +344,8 @@ WITH member AS (
 
     UNION ALL -- row security policies
     SELECT 'policy', r.name || '.' ||
-        CASE WHEN p.polname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(p.polname AS text) ELSE quote_ident(p.polname) END,
+        CASE WHEN quote_ident(p.polname) = CAST(p.polname AS text) OR p.polname ~ '^[a-z_][a-z0-9_]*$'
+            THEN CAST(p.polname AS text) ELSE quote_ident(p.polname) END,
         CAST('pg_catalog.pg_policy' AS regclass), p.oid, 0,
         CAST(json_strip_nulls(json_build_object(
             'permissive', CASE WHEN p.polpermissive THEN 'yes' ELSE 'no' END,
@@ -358,7 +362,8 @@ WITH member AS (
 
     UNION ALL -- extended statistics
     SELECT 'statistics', ns.name || '.' ||
-        CASE WHEN s.stxname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(s.stxname AS text) ELSE quote_ident(s.stxname) END,
+        CASE WHEN quote_ident(s.stxname) = CAST(s.stxname AS text) OR s.stxname ~ '^[a-z_][a-z0-9_]*$'
+            THEN CAST(s.stxname AS text) ELSE quote_ident(s.stxname) END,
         CAST('pg_catalog.pg_statistic_ext' AS regclass), s.oid, 0,
         CAST(json_strip_nulls(json_build_object('table', r.name, 'definition', pg_get_statisticsobjdef(s.oid))) AS text)
     FROM pg_catalog.pg_statistic_ext s
@@ -367,7 +372,8 @@ WITH member AS (
 
     UNION ALL -- event triggers
     SELECT 'event_trigger',
-        CASE WHEN e.evtname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(e.evtname AS text) ELSE quote_ident(e.evtname) END,
+        CASE WHEN quote_ident(e.evtname) = CAST(e.evtname AS text) OR e.evtname ~ '^[a-z_][a-z0-9_]*$'
+            THEN CAST(e.evtname AS text) ELSE quote_ident(e.evtname) END,
         CAST('pg_catalog.pg_event_trigger' AS regclass), e.oid, 0,
         CAST(json_strip_nulls(json_build_object('event', e.evtevent, 'function', CAST(e.evtfoid AS regprocedure),
             'tags', array_to_string(e.evttags, ', '),
@@ -428,10 +434,9 @@ WITH member AS (
     ) g
     GROUP BY g.name
 )
-SELECT concat('{', string_agg(concat(
-    to_json(o.kind || chr(58) || o.name), ': ',
+SELECT concat('{', string_agg(to_json(o.kind || chr(58) || o.name) || ': ' ||
     CASE WHEN d.comment IS NULL THEN o.aspects
         WHEN o.aspects = '{}' THEN '{' || d.comment || '}'
-        ELSE left(o.aspects, -1) || ', ' || d.comment || '}' END), ', '), '}')
+        ELSE left(o.aspects, -1) || ', ' || d.comment || '}' END, ', '), '}')
 FROM object o
 LEFT JOIN note d ON d.objoid = o.oid AND d.classoid = o.class AND d.objsubid = o.sub
