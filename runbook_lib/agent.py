@@ -1156,7 +1156,8 @@ class Runner:
         """Run exactly the named revisions, in order; the version rows stay as they are."""
         names = self.request["only"]
         for number, name in enumerate(names, 1):
-            function = self.script.get_revision(name).module.upgrade
+            module = self.script.get_revision(name).module
+            function = module.downgrade if self.request["op"] == "downgrade" else module.upgrade
             self.channel.send("started", revision=name, number=number, total=len(names))
             with context.begin_transaction(_per_migration=True):
                 self._perform(name, function, self.keywords)
@@ -1538,8 +1539,7 @@ def call_function(request: dict[str, Any], channel: Channel) -> None:
         result = asyncio.run(result) if inspect.iscoroutine(result) else result
     except (Exception, SystemExit) as error:
         return channel.send("result", code=1, output=explain(error)[-TAIL:])
-    good = bool(result)
-    return channel.send("result", code=0 if good else 1, output=f"returned {result!r}"[:TAIL])
+    return channel.send("result", code=0 if result else 2, output=f"returned {result!r}"[:TAIL])
 
 
 def alembic_operation(request: dict[str, Any], channel: Channel) -> None:

@@ -42,7 +42,7 @@ from runbook_lib.errors import (
     SafetyError,
     UnreachableError,
 )
-from runbook_lib.revisions import SourceTree
+from runbook_lib.graph import SourceTree
 
 Event = Mapping[str, Any]
 Progress = Callable[[Event], None]
@@ -249,17 +249,24 @@ class Project:
     def downgrade(
         self,
         dsn: Dsn,
-        target: str,
+        target: str = "",
         *,
         edits: Sequence[FileEdit] = (),
+        only: Sequence[str] = (),
         progress: Progress | None = None,
         lock_timeout: str = "",
         statement_timeout: str = "",
     ) -> tuple[RevisionReplay, ...]:
-        """Downgrade as the project's Alembic does it; see ``upgrade``."""
+        """Downgrade as the project's Alembic does it; see ``upgrade``.
+
+        Raises ConfigurationError when neither ``target`` nor ``only`` is given.
+        """
+        if not target and not only:
+            raise ConfigurationError("A downgrade needs a target.", "Name a revision, or base.")
         request = {
             "op": "downgrade",
             "target": target,
+            "only": list(only),
             "edits": _edits(edits),
             "session": _timeouts(lock_timeout, statement_timeout),
         }
@@ -309,9 +316,24 @@ class Project:
         request = {"op": "run", "argv": list(argv), "timeout": timeout}
         return self._result(request, dsn)
 
-    def call(self, function: str, dsn: Dsn, timeout: float = 60.0) -> tuple[int, str]:
-        """Call ``module:function`` in the project's interpreter: 0 when it returns a true value."""
-        return self._result({"op": "call", "callable": function, "timeout": timeout}, dsn)
+    def call(self, function: str, dsn: Dsn, timeout: float = 60.0) -> tuple[bool, str]:
+        """Call ``module:function`` in the project's interpreter, with the URL if it takes one.
+
+        Return whether it gave a true value, and what it gave or raised.
+        """
+        request = {"op": "call", "callable": function, "timeout": timeout}
+        code, output = self._result(request, dsn)
+        return code == 0, output
+
+    def prepare(self, function: str, dsn: Dsn, timeout: float = 600.0) -> None:
+        """Call a function that fills a database; what it returns does not matter.
+
+        Raises ProjectError with the function's own error.
+        """
+        request = {"op": "call", "callable": function, "timeout": timeout}
+        code, output = self._result(request, dsn)
+        if code == 1:
+            raise ProjectError(f"{function} failed: {output}.", "Mend it, then try again.")
 
     def _result(self, request: dict[str, Any], dsn: Dsn) -> tuple[int, str]:
         found = self._one("result", request, dsn, timeout=request["timeout"] + 10)
@@ -346,7 +368,7 @@ class Project:
         conversation = Conversation(self._argv(), self.folder, timeout)
         masked = self._masked(dsn)
         with conversation.open() as lines:
-            conversation.send(_source(), json.dumps(self._request(request, dsn)))
+            conversation.send(agent_source(), json.dumps(self._request(request, dsn)))
             for event in lines:
                 if event["event"] == "error":
                     raise KINDS[event["kind"]](redact(event["message"], masked), event["hint"])
@@ -503,7 +525,8 @@ class Conversation:
 
 
 @cache
-def _source() -> bytes:
+def agent_source() -> bytes:
+    """Return the text of the agent, as it is sent."""
     return resources.files("runbook_lib").joinpath("agent.py").read_bytes()
 
 

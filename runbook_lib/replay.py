@@ -1,0 +1,340 @@
+"""Replay: run every revision for real in a shadow database, and see what it does.
+
+Cached by content: the key covers the revision files, everything else that decides what they do,
+and the server. An unchanged tree replays nothing. After a full replay the shadow is kept, so that
+a revision that was added on top replays only itself, in a copy of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runbook_lib import postgres
+from runbook_lib.artifacts import digest
+from runbook_lib.catalog import (
+    SNAPSHOT_SQL,
+    Catalog,
+    ObjectChange,
+    apply_changes,
+    snapshot,
+    table_of,
+    without,
+)
+from runbook_lib.dsn import Dsn
+from runbook_lib.edits import FileEdit
+from runbook_lib.effects import Replay, RevisionReplay
+from runbook_lib.errors import ConfigurationError, GateError, RunbookError
+from runbook_lib.graph import SourceTree, ancestors
+from runbook_lib.project import Progress, Project, Run, agent_source
+from runbook_lib.revisions import parse_tree
+from runbook_lib.shelf import Shelf
+
+SCRATCH_ROLES = 20  # roles that a baseline may name and the shadow's server lack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What stands in a kept shadow: a replay that went well, of these files (path to digest)."""
+
+    database: str
+    setting: str
+    files: Mapping[str, str]
+    sources: Mapping[str, str]
+    version_table: str
+    replay: Replay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cached:
+    """A replay on the shelf, with the digests of the project's modules that it imported."""
+
+    sources: Mapping[str, str]
+    replay: Replay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One replay to do. ``setting`` is the digest of everything but the revision files."""
+
+    project: Project
+    tree: SourceTree
+    scratch: postgres.Scratch
+    edits: tuple[FileEdit, ...]
+    target: str
+    exclude: tuple[str, ...]
+    progress: Progress | None
+    shelf: Shelf
+    setting: str
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The digest of every revision file, by path."""
+        texts = self.tree.files.items()
+        return {path: hashlib.sha256(text.encode()).hexdigest() for path, text in texts}
+
+    @property
+    def key(self) -> str:
+        return digest([self.setting, self.files])
+
+    @property
+    def kept_name(self) -> str:
+        """One kept shadow a project and place, another one for its edited trees."""
+        settings = self.project.settings
+        place = [settings.root, settings.ini, settings.section, list(settings.exec), self.target]
+        own = [str(self.project.folder.resolve()), str(self.scratch.admin), bool(self.edits)]
+        return f"runbook_kept_{digest([place, own])[:12]}"
+
+
+def replay(
+    project: Project,
+    tree: SourceTree,
+    scratch: postgres.Scratch,
+    *,
+    edits: Sequence[FileEdit] = (),
+    target: str = "heads",
+    cache_folder: Path,
+    exclude: Collection[str] = (),
+    progress: Progress | None = None,
+) -> Replay:
+    """Return what every revision of ``tree`` (with ``edits``) does, each run once in a shadow.
+
+    ``exclude`` names tables, such as a version table, that count for nothing. A revision that
+    fails is in the result with its error. Raises ProjectError when env.py itself fails.
+    """
+    job = Job(
+        project=project,
+        tree=_edited(tree, edits),
+        scratch=scratch,
+        edits=tuple(edits),
+        target=target,
+        exclude=tuple(sorted(exclude)),
+        progress=progress,
+        shelf=Shelf(cache_folder),
+        setting=_setting(project, scratch, target, exclude),
+    )
+    found = job.shelf.read(job.key, Cached)
+    if found and _unchanged(project, found.sources):
+        return replace(found.replay, cached=True)
+    done = _with_kept(job)
+    job.shelf.write(job.key, done)
+    return done.replay
+
+
+def _edited(tree: SourceTree, edits: Iterable[FileEdit]) -> SourceTree:
+    """Apply the edits, whether or not ``tree`` has them already."""
+    files = dict(tree.files)
+    for edit in edits:
+        files.pop(edit.path, None)
+        if edit.after is not None and edit.path.endswith(".py"):
+            files[edit.path] = edit.after
+    return replace(tree, files=files)
+
+
+def _setting(
+    project: Project, scratch: postgres.Scratch, target: str, exclude: Collection[str]
+) -> str:
+    """Return the digest of all that decides a replay's result besides the revision files."""
+    settings = project.settings
+    connection = postgres.connect(scratch.admin)
+    major = connection.server_version // 10000
+    connection.close()
+    parts = {
+        "context": project.collection().context,
+        "env": dict(settings.env),
+        "baseline": _baseline_digest(project),
+        "agent": hashlib.sha256(agent_source()).hexdigest(),
+        "snapshot": hashlib.sha256(SNAPSHOT_SQL.encode()).hexdigest(),
+    }
+    return digest([parts, settings.section, target, sorted(exclude), major])
+
+
+def _unchanged(project: Project, sources: Mapping[str, str]) -> bool:
+    return not sources or dict(project.digests(sources)) == dict(sources)
+
+
+# The kept shadow ------------------------------------------------------------------------------
+
+
+def _with_kept(job: Job) -> Cached:
+    """Replay on top of the kept shadow where that is right, else from the start."""
+    with job.shelf.lock(job.kept_name) as mine:
+        kept = _usable(job) if mine else None
+        done = _on_top(job, kept) if kept else None
+        return done or _from_start(job, keep=mine and job.scratch.place != "target")
+
+
+def _usable(job: Job) -> Kept | None:
+    """Return the kept shadow when the tree only adds revisions above what stands in it."""
+    kept = job.shelf.read(job.kept_name, Kept)
+    if kept is None or kept.setting != job.setting or not job.scratch.has(kept.database):
+        return None
+    files = job.files
+    same = all(files.get(path) == known for path, known in kept.files.items())
+    ids = frozenset(item.revision_id for item in kept.replay.revisions)
+    graph = parse_tree(job.tree)
+    below = ancestors(graph, ids) - ids
+    if not same or below or not _unchanged(job.project, kept.sources):
+        return None
+    return kept
+
+
+def _on_top(job: Job, kept: Kept) -> Cached | None:
+    """Run what is new in a copy of the kept shadow; None when it is not what it should be."""
+    shadow = job.scratch.create("shadow", template=job.scratch.dsn(kept.database))
+    try:
+        found = _snapshot(shadow, (*job.exclude, kept.version_table))
+        if found.digest != kept.replay.final.digest:
+            return None
+        run = _run(job, shadow)
+        known = {item.revision_id for item in kept.replay.revisions}
+        fresh = {item.revision_id for item in parse_tree(job.tree).revisions} - known
+        if {item.revision_id for item in run.revisions} != fresh:
+            return None
+        before = kept.replay
+        revisions = (*before.revisions, *_without(run.revisions, job.exclude))
+        done = _cached(job, run, before.baseline, revisions, {**kept.sources, **run.sources})
+        _keep(job, shadow, run, done)
+        return done
+    finally:
+        job.scratch.drop(shadow)
+
+
+def _from_start(job: Job, *, keep: bool) -> Cached:
+    shadow = _make_shadow(job)
+    try:
+        run = _run(job, shadow)
+        baseline = run.baseline or _snapshot(shadow, job.exclude)
+        baseline = without(baseline, [f"table:{name}" for name in job.exclude])
+        revisions = _without(run.revisions, job.exclude)
+        done = _cached(job, run, baseline, revisions, run.sources)
+        if keep:
+            _keep(job, shadow, run, done)
+        return done
+    finally:
+        job.scratch.drop(shadow)
+
+
+def _run(job: Job, shadow: Dsn) -> Run:
+    return job.project.run_replay(
+        shadow,
+        edits=job.edits,
+        target=job.target,
+        create_roles=job.scratch.place != "target",
+        progress=job.progress,
+    )
+
+
+def _cached(
+    job: Job,
+    run: Run,
+    baseline: Catalog,
+    revisions: tuple[RevisionReplay, ...],
+    sources: Mapping[str, str],
+) -> Cached:
+    final = baseline
+    for item in revisions:
+        final = apply_changes(final, item.changes)
+    done = Replay(
+        baseline=baseline,
+        baseline_origin="given" if job.project.settings.baseline else "empty",
+        revisions=revisions,
+        final=final,
+        server_version=run.server_version,
+    )
+    return Cached(sources=sources, replay=done)
+
+
+def _keep(job: Job, shadow: Dsn, run: Run, done: Cached) -> None:
+    """Put the shadow aside for the next replay, if all went well and it is what was seen."""
+    good = all(item.status == "replayed" and not item.lost for item in done.replay.revisions)
+    tables = (*job.exclude, run.version_table)
+    if not good or not run.rows or _snapshot(shadow, tables).digest != done.replay.final.digest:
+        return
+    job.shelf.forget(job.kept_name)
+    if job.scratch.has(job.kept_name):
+        job.scratch.drop(job.scratch.dsn(job.kept_name))
+    job.scratch.rename(shadow, job.kept_name)
+    kept = Kept(
+        database=job.kept_name,
+        setting=job.setting,
+        files=job.files,
+        sources=done.sources,
+        version_table=run.version_table,
+        replay=done.replay,
+    )
+    job.shelf.write(job.kept_name, kept)
+
+
+def _snapshot(dsn: Dsn, exclude: Collection[str]) -> Catalog:
+    connection = postgres.connect(dsn)
+    try:
+        return snapshot(connection, exclude=[name for name in exclude if name])
+    finally:
+        connection.close()
+
+
+def _without(
+    revisions: Iterable[RevisionReplay], exclude: Collection[str]
+) -> tuple[RevisionReplay, ...]:
+    """Leave out the changes of excluded tables and what belongs to them."""
+
+    def counts(change: ObjectChange) -> bool:
+        aspects = change.after or change.before
+        return table_of(change.object, aspects) not in exclude
+
+    return tuple(replace(item, changes=tuple(filter(counts, item.changes))) for item in revisions)
+
+
+# The baseline ---------------------------------------------------------------------------------
+
+
+def _make_shadow(job: Job) -> Dsn:
+    """Create the shadow and load the baseline, with the roles that it names."""
+    for _ in range(SCRATCH_ROLES):
+        shadow = job.scratch.create("shadow")
+        try:
+            _load_baseline(job.project, shadow)
+            return shadow
+        except RunbookError as error:
+            job.scratch.drop(shadow)
+            missing = re.search(r'role "([^"]+)" does not exist', error.message)
+            if not missing or job.scratch.place == "target":
+                raise
+            postgres.ensure_roles(job.scratch.admin, [missing[1]])
+    raise GateError("The baseline names too many unknown roles.", "Dump it with --no-owner.")
+
+
+def _load_baseline(project: Project, shadow: Dsn) -> None:
+    """Load what was there before the first revision: a ``.sql`` file, or a function's doing."""
+    given = project.settings.baseline
+    if given.startswith("callable:"):
+        project.prepare(given.removeprefix("callable:"), shadow)
+    elif given:
+        connection = postgres.connect(shadow)
+        number = connection.server_version
+        connection.close()
+        psql = postgres.client_program("psql", number)
+        options = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(_baseline_file(project))]
+        postgres.run_client(psql, options, shadow)
+
+
+def _baseline_file(project: Project) -> Path:
+    given = project.settings.baseline
+    path = project.folder / given
+    if path.suffix != ".sql" or not path.is_file():
+        raise ConfigurationError(
+            f"[project] baseline = {given!r} is no .sql file beside runbook.toml.",
+            'Name a dump made with pg_dump, or "callable:module:function".',
+        )
+    return path
+
+
+def _baseline_digest(project: Project) -> str:
+    given = project.settings.baseline
+    if not given or given.startswith("callable:"):
+        return given
+    return hashlib.sha256(_baseline_file(project).read_bytes()).hexdigest()
