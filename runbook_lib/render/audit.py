@@ -1,0 +1,181 @@
+"""What the audit found, as tables: revisions, their evidence, findings, strategies, drift."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from runbook_lib.findings import Finding
+from runbook_lib.forensics import Audit, Drift, RevisionVerdict, Strategy
+from runbook_lib.render.display import Display, clean, count, paragraph, seconds, stack
+from runbook_lib.render.marks import (
+    EXECUTED,
+    LOOKS,
+    SEVERITIES,
+    severity_cell,
+    status_cell,
+    verdict_cell,
+    yes_no,
+)
+from runbook_lib.render.table import LONG, Cell, Column, table
+
+
+def binding(facts: Mapping[str, str], caption: str = "What this notebook is bound to") -> Display:
+    """Names and values, such as the database, its redacted address, and the heads."""
+    rows = [(Cell(name), Cell(str(value))) for name, value in facts.items()]
+    return table(caption, ("what", "value"), rows, empty="Nothing is bound.")
+
+
+def verdict(status: str, sentence: str) -> Display:
+    """A plain banner. A status it does not know is shown as it is, without a judgement."""
+    good = ("passed", "good", "ok", "proven", "applied", "verified", "clean", "done")
+    bad = ("failed", "bad", "refused", "error", "broken")
+    name = status.lower()
+    if name in good:
+        return paragraph(f"✓ {status.upper()} — {sentence}", "good")
+    if name in bad:
+        return paragraph(f"✗ {status.upper()} — {sentence}", "bad")
+    return paragraph(f"! {status.upper()} — {sentence}", "warn")
+
+
+def revisions(audit: Audit) -> Display:
+    """Every revision: what is recorded, what was executed, and the verdict of the two.
+
+    In a long history the revisions with nothing wrong about them come last, folded.
+    """
+    items = audit.revisions
+    if len(items) > LONG:
+        items = tuple(sorted(items, key=_is_quiet))
+    quiet = sum(map(_is_quiet, items))
+    return table(
+        f"{count(len(items), 'revision')} of {audit.environment}: {_tally(items)}",
+        (
+            *("revision", "recorded", "executed", "verdict", "for/against", "seconds"),
+            *(Column("purpose", True), Column("effects", True), Column("reason", True)),
+        ),
+        [_revision_row(item) for item in items],
+        quiet=quiet,
+        quiet_noun="revisions with nothing wrong about them",
+        empty="The tree has no revisions.",
+    )
+
+
+def _is_quiet(item: RevisionVerdict) -> bool:
+    return item.verdict in ("applied", "pending") or (
+        item.verdict == "unknowable" and item.implied != ("no" if item.recorded else "yes")
+    )
+
+
+def _tally(items: Sequence[RevisionVerdict]) -> str:
+    found = Counter(item.verdict for item in items)
+    return ", ".join(
+        f"{look.mark} {found[name]:,} {name}"  # type: ignore[index]
+        for name, look in LOOKS.items()
+        if name in found
+    )
+
+
+def _revision_row(item: RevisionVerdict) -> tuple[Cell, ...]:
+    votes = Counter(fact.speaks for fact in item.evidence)
+    effects = [*item.effects, *(["changes rows"] if item.touches_rows else [])]
+    return (
+        Cell(item.revision_id, code=True),
+        Cell(yes_no(item.recorded)),
+        Cell(EXECUTED[item.executed]),
+        verdict_cell(item),
+        Cell(f"{votes['for']} / {votes['against']}", number=True),
+        Cell(f"{item.seconds:.2f}", number=True),
+        Cell(item.doc.strip() or "(no purpose given)"),
+        Cell("\n".join(effects) or "nothing in the catalog"),
+        Cell(item.reason),
+    )
+
+
+def evidence(audit: Audit, revision_id: str) -> Display:
+    """The objects that speak for and against one revision having run."""
+    found = [item for item in audit.revisions if item.revision_id == revision_id]
+    if not found:
+        return paragraph(f"The tree has no revision {revision_id}.", "warn")
+    return stack(*map(_evidence_of, found))
+
+
+def _evidence_of(item: RevisionVerdict) -> Display:
+    facts = sorted(item.evidence, key=lambda fact: (fact.speaks == "for", fact.object, fact.aspect))
+    look = LOOKS[item.verdict]
+    caption = f"{item.revision_id}: {look.mark} {item.verdict}. {item.reason}".strip()
+    return table(
+        caption,
+        ("object", "kind", "aspect", "expected", "found", "speaks"),
+        [
+            (
+                Cell(fact.object, code=True),
+                *(fact.kind, fact.aspect, Cell(fact.expected, code=True)),
+                *(Cell(fact.found, code=True), _speaks(fact.speaks == "for")),
+            )
+            for fact in facts
+        ],
+        empty=f"{caption} No object speaks for or against it.",
+    )
+
+
+def _speaks(in_favour: bool) -> Cell:
+    return Cell("✓ for", "good") if in_favour else Cell("✗ against", "bad")
+
+
+def findings(found: Sequence[Finding]) -> Display:
+    """What is wrong, errors first."""
+    order = list(SEVERITIES)
+    items = sorted(found, key=lambda item: (order.index(item.severity), item.code, item.subject))
+    tally = Counter(item.severity for item in items)
+    parts = [count(tally[name], name) for name in order if name in tally and name != "info"]
+    parts += [f"{tally['info']:,} for information"] if "info" in tally else []
+    return table(
+        f"{count(len(items), 'finding')}: {', '.join(parts)}",
+        ("code", "severity", "subject", Column("message", True), Column("suggestion", True)),
+        [
+            (
+                Cell(item.code, code=True),
+                severity_cell(item.severity),
+                *(Cell(item.subject, code=True), item.message, item.suggestion),
+            )
+            for item in items
+        ],
+        empty="✓ No findings.",
+    )
+
+
+def strategies(items: Sequence[Strategy]) -> Display:
+    """What would resolve each conflict, and why."""
+    return table(
+        f"{count(len(items), 'conflict')}, and what resolves each",
+        ("conflict", "findings", Column("strategy", True), Column("why", True)),
+        [(item.conflict, ", ".join(item.codes), item.strategy, item.why) for item in items],
+        empty="✓ No conflict needs a strategy.",
+    )
+
+
+def drift(items: Sequence[Drift]) -> Display:
+    """Where the live catalog differs from what every revision does."""
+    order = {"missing": 0, "changed": 1, "extra": 2}
+    return table(
+        f"{count(len(items), 'aspect')} on which no revision accounts for the database",
+        ("object", "drift", "aspect", "expected", "found", Column("note", True)),
+        [
+            (
+                *(Cell(item.object, code=True), status_cell(item.kind), item.aspect),
+                *(Cell(item.expected, code=True), Cell(item.found, code=True), item.note),
+            )
+            for item in sorted(items, key=lambda item: (order[item.kind], item.object, item.aspect))
+        ],
+        empty="✓ No drift: every object in the database is some revision's doing.",
+    )
+
+
+def listing(items: Sequence[str], caption: str, empty: str) -> Display:
+    """A plain numbered list, one item a row."""
+    rows = [(Cell(str(number), number=True), clean(item)) for number, item in enumerate(items, 1)]
+    return table(caption, ("", "what"), rows, empty=empty)
+
+
+def duration(value: float) -> Cell:
+    return Cell(seconds(value), number=True)

