@@ -7,27 +7,28 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
-from pathlib import PurePosixPath
 
 from runbook_lib import repairs, surgery
 from runbook_lib.config import History
-from runbook_lib.graph import RevisionGraph, SourceTree
+from runbook_lib.graph import RevisionGraph, SourceTree, beside
 from runbook_lib.patches import (
     FileEdit,
     TreeRepair,
     apply_edits,
     combine,
     patch,
+    replay_only,
     reverse,
     write,
 )
-from runbook_lib.repairs import SET_ASIDE, Draft
+from runbook_lib.repairs import Draft
 from runbook_lib.revisions import (
     branch_points,
     effective_heads,
     heads,
+    inside,
     merge_points,
     parse_tree,
     revision_files,
@@ -119,11 +120,6 @@ def _repaired(
     return draft
 
 
-def replay_only(edits: Iterable[FileEdit]) -> tuple[FileEdit, ...]:
-    """Return the edits that only let the replay pass by an unloadable file."""
-    return tuple(edit for edit in edits if SET_ASIDE in edit.reason)
-
-
 # --- one head -----------------------------------------------------------------------------
 
 
@@ -153,8 +149,9 @@ def _merge(tree: SourceTree, graph: RevisionGraph, loose: Sequence[str]) -> Tree
     text = surgery.revision_text(
         revision_id=revision_id, down_revisions=loose, doc=f"Merge the heads {names}"
     )
-    path = _beside(tree, graph, loose[:1]) / f"{revision_id}_merge_{_slug(' '.join(loose))}.py"
-    edit = FileEdit(path=str(path), before=None, after=text, reason=f"merge {names}")
+    name = f"{revision_id}_merge_{_slug(' '.join(loose))}.py"
+    path = _beside(tree, graph, loose[:1], name)
+    edit = FileEdit(path=path, before=None, after=text, reason=f"merge {names}")
     return TreeRepair(edits=(edit,), answers=("multiple-heads",))
 
 
@@ -226,9 +223,9 @@ def add_revision(
         upgrade=_RUN.format(name="UPGRADE") if upgrade_sql else "pass",
         downgrade=_RUN.format(name="DOWNGRADE") if downgrade_sql else "pass",
     )
-    folder = _beside(tree, parse_tree(tree), down_revisions)
-    path = folder / f"{repairs.file_name(revision_id)}_{_slug(doc)}.py"
-    return FileEdit(path=str(path), before=None, after=text, reason=doc)
+    name = f"{repairs.slug(revision_id)}_{_slug(doc)}.py"
+    path = _beside(tree, parse_tree(tree), down_revisions, name)
+    return FileEdit(path=path, before=None, after=text, reason=doc)
 
 
 def _statements(name: str, sql: Sequence[str]) -> str:
@@ -251,14 +248,14 @@ def _is_exact(literal: str, sql: str) -> bool:
         return False
 
 
-def _beside(tree: SourceTree, graph: RevisionGraph, ids: Sequence[str]) -> PurePosixPath:
-    """Return the folder of the first id's file; for a first revision the first location."""
+def _beside(tree: SourceTree, graph: RevisionGraph, ids: Sequence[str], name: str) -> str:
+    """Return the path beside the first id's file; for a first revision in the first location."""
     files = {item.revision_id: item.file for item in graph.revisions}
     known = [files[item] for item in ids if item in files] or list(revision_files(tree)[:1])
-    return PurePosixPath(known[0]).parent if known else PurePosixPath(tree.locations[0])
+    return beside(known[0], name) if known else inside(tree.locations[0], name)
 
 
 def _slug(text: str) -> str:
     """Return a file name's slug as Alembic makes them: at most 40 characters."""
-    slug = repairs.file_name(text)
+    slug = repairs.slug(text)
     return slug if len(slug) <= 40 else slug[:40].rsplit("_", 1)[0].rstrip("_")

@@ -28,6 +28,18 @@ class SourceTree(Artifact):
     sourceless: tuple[str, ...] = ()
 
 
+def file_name(file: str) -> str:
+    """Return a file's own name; files outside the root are ``n:path`` of the n-th location."""
+    name = file.rpartition("/")[2]
+    number, colon, rest = name.partition(":")
+    return rest if colon and number.isdigit() else name
+
+
+def beside(file: str, name: str) -> str:
+    """Return the path of a file called ``name`` in the folder of ``file``."""
+    return file.removesuffix(file_name(file)) + name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
     """One revision file. ``file`` is relative to the project's root, ``doc`` its purpose."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import tokenize
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +16,7 @@ from runbook_lib.artifacts import Artifact
 from runbook_lib.errors import RunbookError, SafetyError
 from runbook_lib.graph import SourceTree
 
+SET_ASIDE = "set aside for the replay"
 NO_NEWLINE = "\\ No newline at end of file\n"
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
@@ -81,12 +84,22 @@ def combine(*groups: Sequence[FileEdit]) -> tuple[FileEdit, ...]:
     return tuple(edit for edit in found.values() if edit.before != edit.after)
 
 
+def replay_only(edits: Iterable[FileEdit]) -> tuple[FileEdit, ...]:
+    """Return the edits that only let the replay pass by an unloadable file."""
+    return tuple(edit for edit in edits if SET_ASIDE in edit.reason)
+
+
 # --- unified diff -------------------------------------------------------------------------
 
 
 def patch(edits: Sequence[FileEdit]) -> str:
-    """Return the edits as one patch for ``git apply``; "" when there are none."""
-    return "".join(line for edit in combine(edits) for line in _file_patch(edit))
+    """Return the edits as one patch for ``git apply``; "" when there are none.
+
+    Edits that only serve the replay are left out.
+    """
+    single = combine(edits)
+    kept = [edit for edit in single if edit not in replay_only(single)]
+    return "".join(line for edit in kept for line in _file_patch(edit))
 
 
 def _file_patch(edit: FileEdit) -> Iterator[str]:
@@ -136,45 +149,79 @@ def _escape(sign: str) -> str:
 def write(root: Path, edits: Sequence[FileEdit]) -> None:
     """Write the edits below ``root``: each file atomically, and all of them or none.
 
-    Raises SafetyError when a path leaves the root or a file is not what ``before`` says, and
-    RunbookError when the disk refuses; what was written before that is taken back.
+    A changed file keeps its encoding, byte order mark and mode. Raises SafetyError when a path
+    leaves the root, a file is not what ``before`` says, or an edit only serves the replay; and
+    RunbookError when the disk refuses: what was written before that is taken back.
     """
     single = combine(edits)
-    for edit in single:
-        _require_unchanged(root, edit)
-    done: list[FileEdit] = []
+    _require_lasting(single)
+    found = {edit.path: _require_unchanged(root, edit) for edit in single}
+    contents = {edit.path: _encoded(edit, found[edit.path]) for edit in single}
+    done: list[str] = []
     try:
-        for edit in single:
-            _write_one(root, edit)
-            done.append(edit)
+        for path, content in contents.items():
+            _put(root / path, content)
+            done.append(path)
     except OSError as error:
-        for edit in reverse(done):
-            _write_one(root, edit)
+        for path in reversed(done):
+            _put(root / path, found[path])
         raise RunbookError(
-            f"{edit.path} could not be written: {error.strerror}; nothing was changed.",
-            "Check the folder's permissions and free space.",
+            f"A file could not be written: {error.strerror}; nothing was changed.",
+            "Check the permissions and the free space of the version locations.",
         ) from error
 
 
-def _require_unchanged(root: Path, edit: FileEdit) -> None:
+def _require_lasting(edits: Sequence[FileEdit]) -> None:
+    for edit in replay_only(edits):
+        raise SafetyError(
+            f"{edit.path} was only {SET_ASIDE}.", "Mend the file that cannot be loaded instead."
+        )
+
+
+def _require_unchanged(root: Path, edit: FileEdit) -> bytes | None:
+    """Return the file's bytes, None where there is none."""
     path, base = root / edit.path, root.resolve()
     inside = path.parent.resolve().is_relative_to(base)
-    if PurePosixPath(edit.path).is_absolute() or not inside:
-        raise SafetyError(f"{edit.path} lies outside the project.", "Nothing was written.")
+    if not inside or PurePosixPath(edit.path).is_absolute() or re.match(r"\d+:", edit.path):
+        raise SafetyError(
+            f"{edit.path} lies outside the project.", "Apply the patch there by hand."
+        )
     found = path.read_bytes() if path.is_file() else None
-    if path.is_symlink() or found != _bytes(edit.before):
+    if path.is_symlink() or (None if found is None else _decoded(found)) != edit.before:
         raise SafetyError(
             f"{edit.path} is not what the plan was made for.",
             "The file has changed since the audit; run the audit again. Nothing was written.",
         )
+    return found
 
 
-def _bytes(text: str | None) -> bytes | None:
-    return None if text is None else text.encode(errors="surrogateescape")
+def _encoding(data: bytes) -> str:
+    try:
+        return tokenize.detect_encoding(io.BytesIO(data).readline)[0]
+    except SyntaxError:
+        return "utf-8"
 
 
-def _write_one(root: Path, edit: FileEdit) -> None:
-    path, content = root / edit.path, _bytes(edit.after)
+def _decoded(data: bytes) -> str | None:
+    """Return a file's text as Python would read it, its newlines kept; None when it cannot."""
+    try:
+        return data.decode(_encoding(data))
+    except (UnicodeDecodeError, LookupError):
+        return None
+
+
+def _encoded(edit: FileEdit, found: bytes | None) -> bytes | None:
+    if edit.after is None:
+        return None
+    try:
+        return edit.after.encode(_encoding(found or edit.after.encode()))
+    except (UnicodeEncodeError, LookupError) as error:
+        raise SafetyError(
+            f"{edit.path} cannot hold the new text in its encoding.", "Convert it to UTF-8."
+        ) from error
+
+
+def _put(path: Path, content: bytes | None) -> None:
     if content is None:
         path.unlink()
         return

@@ -10,12 +10,12 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import TypeVar
 
 from runbook_lib import cuts, source, surgery
+from runbook_lib import graph as graphs
 from runbook_lib.graph import Edge, Revision, RevisionGraph, SourceTree, reachable
-from runbook_lib.patches import FileEdit, TreeRepair
+from runbook_lib.patches import SET_ASIDE, FileEdit, TreeRepair
 from runbook_lib.revisions import (
     REFUSED,
     SOURCELESS,
@@ -27,7 +27,6 @@ from runbook_lib.revisions import (
 )
 
 T = TypeVar("T")
-SET_ASIDE = "set aside for the replay"
 OPTIONS = 6
 
 
@@ -66,7 +65,7 @@ class Draft:
         self.put(path, surgery.rebind(self.files[path], name, value), reason)
 
     def facts(self, path: str) -> source.Facts:
-        return source.read(PurePosixPath(path).name, self.files[path])
+        return source.read(graphs.file_name(path), self.files[path])
 
     def created(self) -> dict[str, str]:
         """Return the Create Dates by id, where the docstrings have them."""
@@ -313,13 +312,13 @@ def _bury(draft: Draft, missing: str, children: Sequence[str]) -> None:
     beside = () if options else cuts.sibling_parents(graph, children)
     parent = draft.choose((*options[: OPTIONS - 2], *beside[:1], None))
     first = next(item for item in graph.revisions if item.revision_id in children)
-    path = PurePosixPath(first.file).parent / f"{file_name(missing)}_tombstone.py"
+    path = graphs.beside(first.file, f"{slug(missing)}_tombstone.py")
     text = surgery.revision_text(
         revision_id=missing,
         down_revisions=() if parent is None else (parent,),
         doc=f"Stand in for the revision {missing}, whose file is missing from the tree",
     )
-    draft.put(str(path), text, f"{missing} is missing; {', '.join(children)} names it")
+    draft.put(path, text, f"{missing} is missing; {', '.join(children)} names it")
     draft.open.append(
         f"The file of {missing} is missing: restore it from version control, or confirm the "
         f"tombstone. Its parent is taken to be {parent or 'none (a base)'}."
@@ -331,7 +330,7 @@ def _born(draft: Draft, children: Sequence[str]) -> str:
     return min((dates[child] for child in children if child in dates), default="")
 
 
-def file_name(text: str) -> str:
+def slug(text: str) -> str:
     """Return ``text`` with nothing in it that a file name or Alembic's file rule would mind."""
     return re.sub(r"\W+", "_", text).strip("_").lower()[:60] or "revision"
 

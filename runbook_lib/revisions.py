@@ -21,6 +21,7 @@ from runbook_lib.graph import (
     UnloadableFile,
     ancestors,
     bases,
+    beside,
     branch_labels,
     branch_points,
     cycle_edges,
@@ -29,6 +30,7 @@ from runbook_lib.graph import (
     descendants,
     duplicates,
     effective_heads,
+    file_name,
     heads,
     index,
     merge_points,
@@ -80,8 +82,7 @@ def parse_tree(tree: SourceTree) -> RevisionGraph:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an old escape in a string is the project's own matter
         facts = {
-            file: source.read(file.rpartition("/")[2], tree.files[file])
-            for file in revision_files(tree)
+            file: source.read(file_name(file), tree.files[file]) for file in revision_files(tree)
         }
     labels = _labels(facts)
     revisions = (_revision(file, fact, tree, labels) for file, fact in facts.items())
@@ -93,17 +94,23 @@ def parse_tree(tree: SourceTree) -> RevisionGraph:
 
 def revision_files(tree: SourceTree) -> tuple[str, ...]:
     """Return the files that Alembic would load, in its order: by location, then by name."""
-    files = [file for file in tree.files if source.REVISION_FILE.match(file.rpartition("/")[2])]
-    folders = {file.rpartition("/")[0] for file in files}
+    files = [file for file in tree.files if source.REVISION_FILE.match(file_name(file))]
+    folders = {beside(file, "") for file in files}
     places = {folder: _location(folder, tree.locations) for folder in folders}
-    return tuple(sorted(files, key=lambda file: (places[file.rpartition("/")[0]], file)))
+    return tuple(sorted(files, key=lambda file: (places[beside(file, "")], file)))
 
 
 def _location(folder: str, locations: tuple[str, ...]) -> int:
-    path = PurePosixPath(folder)
-    inside = {str(path), *map(str, path.parents)}
-    numbers = (number for number, one in enumerate(locations) if str(PurePosixPath(one)) in inside)
-    return next(numbers, len(locations))
+    starts = [inside(one, "") for one in locations]
+    return next((n for n, one in enumerate(starts) if folder.startswith(one)), len(locations))
+
+
+def inside(location: str, name: str) -> str:
+    """Return the path of a file called ``name`` in a version location."""
+    if location.endswith(":"):
+        return location + name
+    folder = str(PurePosixPath(location))
+    return name if folder == "." else f"{folder}/{name}"
 
 
 def _labels(facts: Mapping[str, source.Facts]) -> dict[str, str]:
