@@ -359,6 +359,49 @@ def test_write_refuses_what_it_was_not_made_for(edit: FileEdit, tmp_path: Path) 
     assert _disk(tmp_path) == start.files
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+def test_write_keeps_the_encoding(encoding: str, tmp_path: Path) -> None:
+    before = "# -*- coding: latin-1 -*-\n# ü\r\n" if encoding == "latin-1" else "# ü\r\n"
+    (tmp_path / "a.py").write_bytes(before.encode(encoding))
+    edit = FileEdit(path="a.py", before=before, after=f"{before}# ä\n", reason="")
+    write(tmp_path, [edit])
+    assert (tmp_path / "a.py").read_bytes() == f"{before}# ä\n".encode(encoding)
+    write(tmp_path, reverse([edit]))
+    assert (tmp_path / "a.py").read_bytes() == before.encode(encoding)
+
+
+def test_edits_for_the_replay_are_never_written(tmp_path: Path) -> None:
+    source = FAULTS["syntax error"]
+    put(source, tmp_path)
+    repair = repair_tree(source)
+    assert patch(repair.edits) == ""
+    with pytest.raises(SafetyError, match="set aside"):
+        write(tmp_path, repair.edits)
+    assert _disk(tmp_path) == source.files
+
+
+def test_new_files_stand_beside_files_outside_the_project() -> None:
+    files = {
+        "0:a.py": revision("a"),
+        "0:sub/b.py": revision("b", "a"),
+        "0:c.py": revision("c", "a"),
+    }
+    source = SourceTree(files=files, locations=("0:",))
+    (edit,) = merge_heads(source).edits
+    assert edit.path.startswith("0:")
+    assert "/" not in edit.path.removeprefix("0:b/")
+    new = add_revision(
+        SourceTree(files={}, locations=("0:", "v")),
+        revision_id="x",
+        down_revisions=(),
+        doc="Do",
+        upgrade_sql=(),
+    )
+    assert new.path == "0:x_do.py"
+    with pytest.raises(SafetyError, match="outside"):
+        write(Path(), [new])
+
+
 def test_write_takes_back_what_it_wrote_when_one_fails(tmp_path: Path) -> None:
     start = _start(tmp_path)
     blocked = FileEdit(path="v/old.py/inner.py", before=None, after="x", reason="")
