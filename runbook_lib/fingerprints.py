@@ -59,7 +59,7 @@ _TABLES = """
 SELECT c.relkind::text, pg_catalog.quote_ident(n.nspname) || '.'
         || pg_catalog.quote_ident(c.relname),
     c.relispopulated,
-    coalesce((SELECT pg_catalog.array_agg(a.attname::text ORDER BY a.attname::text COLLATE "C")
+    coalesce((SELECT pg_catalog.array_agg(a.attname::text)
         FROM pg_catalog.pg_attribute a
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '{}')
 FROM pg_catalog.pg_class c
@@ -68,7 +68,6 @@ WHERE c.relkind IN ('r', 'm', 'S') AND c.relpersistence <> 't'
   AND pg_catalog.left(n.nspname, 3) <> 'pg_' AND n.nspname <> 'information_schema'
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
       WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-ORDER BY 2 COLLATE "C"
 """
 
 _PREFIX = {"r": "", "m": DERIVED, "S": SEQUENCE}
@@ -88,13 +87,16 @@ def fingerprints(
     one instant. Raises GateError, which names the privilege that is missing.
     """
     with _still(connection):
-        return tuple(_fingerprints(connection, columns, exclude))
+        found = _fingerprints(connection, columns, exclude)
+        return tuple(sorted(found, key=lambda item: item.table))
 
 
 def _fingerprints(
     connection: Connection, columns: Mapping[str, Sequence[str]] | None, exclude: Collection[str]
 ) -> Iterator[TableFingerprint]:
-    for kind, name, populated, present in fetch(connection, _TABLES):
+    for kind, name, populated, present in sorted(
+        fetch(connection, _TABLES), key=lambda row: str(row[1])
+    ):
         table = _PREFIX[kind] + name
         wanted = present if columns is None else columns.get(table)
         if wanted is None or name in exclude or not set(wanted) <= set(present):

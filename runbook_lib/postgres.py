@@ -107,9 +107,7 @@ class Scratch:
     ) -> Scratch:
         own = program_major(binaries / "postgres")
         _require_fit(place, own, available_extensions(binaries), major, extensions)
-        folder = environment.state_folder / f"postgres-{own}"
-        cluster = Cluster(folder=folder.resolve(), binaries=binaries)
-        cluster.start()
+        cluster = Cluster.at(environment.state_folder / f"postgres-{own}", binaries)
         return cls(cluster.dsn("postgres"), place=place)
 
     @classmethod

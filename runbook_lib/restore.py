@@ -129,10 +129,11 @@ def _pipe(
         )
         assert reader.stdout is not None
         assert writer.stdin is not None
+        stopped = False
         try:
             _feed(reader.stdout, writer.stdin, server_version_num // 10000, preamble)
         except BrokenPipeError:  # psql has stopped: its own words say why
-            reader.terminate()
+            stopped = True
         finally:
             reader.stdout.close()
             with suppress(BrokenPipeError):
@@ -140,8 +141,9 @@ def _pipe(
             codes = writer.wait(), reader.wait()
         for stream in (errors, dump_errors):
             stream.seek(0)
+        if not stopped:  # what ends too early is not psql's fault
+            require_success(program, codes[1], dump_errors.read(), dsn)
         require_success(psql, codes[0], _without_notices(errors.read()), dsn)
-        require_success(program, codes[1], dump_errors.read(), dsn)
 
 
 def _feed(source: IO[bytes], sink: IO[bytes], major: int, preamble: str) -> None:

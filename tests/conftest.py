@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,17 +18,19 @@ from runbook_lib.programs import EMBEDDED_BIN, program_major
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+def server() -> Iterator[EmbeddedServer]:
     """A real PostgreSQL of this worker's own; it listens on a Unix socket only.
 
     It is the very one that the runbook finds as the embedded server of every environment.
     """
-    folder = tmp_path_factory.mktemp("pg")
+    folder = Path(tempfile.mkdtemp(prefix="runbook-test-"))
+    folder.chmod(0o755)  # the server may run as another system user
     major = program_major(EMBEDDED_BIN / "postgres")
     started = EmbeddedServer.start(folder / f"postgres-{major}")
     os.environ["RUNBOOK_STATE"] = str(folder)
     yield started
-    started.stop()
+    started.destroy()
+    shutil.rmtree(folder)
 
 
 def execute(dsn: Dsn, *statements: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -38,7 +40,7 @@ from runbook_lib.postgres import (
     target,
     version_rows,
 )
-from runbook_lib.programs import local_binaries, program_major
+from runbook_lib.programs import EMBEDDED_BIN, local_binaries, program_major
 
 PASSWORD = "s3cret/pa:ss"
 
@@ -292,7 +294,7 @@ class TestEmbeddedServer:
 
         server = EmbeddedServer.start(folder)
         assert {server.pid()} == pids
-        assert folder.stat().st_mode & 0o077 == 0
+        assert server.folder.stat().st_mode & 0o077 == 0
         execute(server.dsn("postgres"), "CREATE TABLE kept (i int)", "CHECKPOINT")
 
         os.kill(server.pid(), signal.SIGKILL)
@@ -304,7 +306,9 @@ class TestEmbeddedServer:
         assert not again.answers()
         again.stop()
         assert EmbeddedServer.start(folder).answers()
-        again.stop()
+        assert folder.parent.stat().st_mode & 0o077 == 0, "nobody's folders are opened"
+        again.destroy()
+        assert not again.folder.exists()
 
     def test_a_process_number_that_is_somebody_elses_by_now(self, tmp_path: Path) -> None:
         server = EmbeddedServer.start(tmp_path / "data")
@@ -314,15 +318,31 @@ class TestEmbeddedServer:
             f"{os.getpid()}\n{server.folder}\n1\n5432\n{server.folder}\n\n1 1\nready\n"
         )
         assert EmbeddedServer.start(tmp_path / "data").answers()
-        server.stop()
+        server.destroy()
 
     def test_a_path_too_long_for_a_socket(self, tmp_path: Path) -> None:
-        folder = tmp_path / ("long" * 25) / "data"
-        server = EmbeddedServer.start(folder)
+        root = Path(tempfile.mkdtemp())
+        root.chmod(0o755)
+        server = EmbeddedServer.start(root / ("long" * 25) / "data")
         assert query(server.dsn("postgres"), "SELECT 1") == [(1,)]
+        assert server.sockets != server.folder
         assert server.sockets.stat().st_mode & 0o077 == 0
-        server.stop()
-        server.sockets.rmdir()
+        server.destroy()
+        shutil.rmtree(root)
+
+    def test_programs_that_the_servers_user_may_not_reach(self, tmp_path: Path) -> None:
+        """As with a virtual environment in a home folder that is closed to everybody else."""
+        home = tmp_path / "home"
+        package = EMBEDDED_BIN.parent.parent
+        for part in (package, package.with_name(f"{package.name}.libs")):
+            shutil.copytree(part, home / part.name, symlinks=True)
+        home.chmod(0o700)
+        server = Cluster.at(tmp_path / "data", home / package.name / "pginstall" / "bin")
+        assert query(server.dsn("postgres"), "SELECT 1") == [(1,)]
+        assert home.stat().st_mode & 0o077 == 0
+        server.destroy()
+        if not server.binaries.is_relative_to(home):
+            shutil.rmtree(server.binaries.parent.parent.parent)
 
     def test_a_folder_that_holds_something_else_is_left_alone(self, tmp_path: Path) -> None:
         (tmp_path / "data").mkdir()
@@ -479,7 +499,7 @@ class TestPlaces:
         first = place.create("shadow")
         second = place.create("shadow", template=first)
         assert query(second, "SHOW server_version_num")[0][0].startswith("15")  # type: ignore[union-attr]
-        Cluster(folder=tmp_path / "postgres-15", binaries=Path("/")).stop()
+        Cluster.at(tmp_path / "postgres-15", Path("/usr/lib/postgresql/15/bin")).destroy()
 
     def test_no_local_server_of_that_major(self, tmp_path: Path) -> None:
         with pytest.raises(RunbookError, match="no PostgreSQL 9 server"):

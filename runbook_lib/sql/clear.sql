@@ -54,7 +54,8 @@ BEGIN
             AND d.classid NOT IN ('pg_extension'::regclass, 'pg_default_acl'::regclass)
             AND NOT EXISTS (
                 SELECT FROM pg_depend e
-                WHERE e.classid = d.classid AND e.objid = d.objid AND e.deptype IN ('e', 'i'))
+                WHERE e.classid = d.classid AND e.objid = d.objid AND e.deptype IN ('e', 'i')
+                    AND (e.refclassid, e.refobjid) <> (e.classid, e.objid))
     LOOP
         CONTINUE WHEN (pg_identify_object(item.classid, item.objid, 0)).identity IS NULL;
         EXECUTE (
