@@ -88,6 +88,7 @@ def build_audit(seen: Observations, drawn: Conclusions) -> Audit:
         *_replay_findings(seen),
         *versions.row_findings(seen.rows, seen.graph, schema_has_tables=_has_tables(drawn.live)),
         *_verdict_findings(judged, seen),
+        *_hole_findings(drawn.verdicts, seen),
         *_drift_findings(drawn.drift, seen),
         *_validity_findings(drawn.live),
     ]
@@ -170,7 +171,6 @@ def _replay_findings(seen: Observations) -> Iterable[Finding]:
 
 
 def _verdict_findings(judged: Collection[RevisionVerdict], seen: Observations) -> Iterable[Finding]:
-    ran = {v.revision_id for v in judged if v.executed == "yes"}
     atomic = {
         r.revision_id for r in seen.replay.revisions if not (r.commits_inside or r.autocommit)
     }
@@ -185,18 +185,24 @@ def _verdict_findings(judged: Collection[RevisionVerdict], seen: Observations) -
             yield finding(
                 "edited-after-apply", own, text + "after it ran, or objects were changed by hand."
             )
-        later = sorted(_below(seen.graph, own) & ran)
-        if verdict.executed in ("no", "partly") and later:
-            text = f"{own} did not {'fully ' * (verdict.executed == 'partly')}run, but {later[0]}, "
-            yield finding("hole", own, text + "which comes after it, did.")
-        if verdict.verdict == "phantom" and later:
-            text = f"{own} is recorded only because {later[0]}, which comes after it, ran."
-            yield finding("spliced-ancestor", own, text)
         yield from _leftover(verdict)
 
 
-def _below(graph: RevisionGraph, revision_id: str) -> frozenset[str]:
-    return frozenset(graphs.descendants(graph, [revision_id])) - {revision_id}
+def _hole_findings(judged: Mapping[str, RevisionVerdict], seen: Observations) -> Iterable[Finding]:
+    """Revisions that did not run although a later one did, in the loadable tree's order."""
+    names = {new: old for old, new in seen.renamed.items()}
+    ran = {name for name, verdict in judged.items() if verdict.executed == "yes"}
+    for name, verdict in judged.items():
+        later = sorted(graphs.descendants(seen.loadable, [name]) & ran - {name})
+        if verdict.executed not in ("no", "partly") or not later:
+            continue
+        own, after = names.get(name, name), names.get(later[0], later[0])
+        how = "fully run" if verdict.executed == "partly" else "run"
+        text = f"{own} did not {how}, but {after}, which comes after it, did."
+        yield finding("hole", own, text)
+        if verdict.verdict == "phantom":
+            text = f"{own} is recorded only because {after}, which comes after it, ran."
+            yield finding("spliced-ancestor", own, text)
 
 
 def _leftover(verdict: RevisionVerdict) -> Iterable[Finding]:

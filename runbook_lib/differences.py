@@ -87,15 +87,15 @@ def find_drift(
 ) -> tuple[Drift, ...]:
     """Return what differs by nobody's doing: values on no chain, unknown and lost objects."""
     histories = inference.object_histories(replay)
-    found = [*_changed(known), *_extra(live, histories), *_lost(replay, live, verdicts)]
+    found = [*_changed(known, verdicts), *_extra(live, histories), *_lost(replay, live, verdicts)]
     found += [_renaming(key, name) for key, name in names.items()]
     return tuple(sorted(found, key=lambda drift: (drift.kind, drift.object, drift.aspect)))
 
 
-def _changed(known: Inference) -> Iterable[Drift]:
+def _changed(known: Inference, verdicts: Mapping[str, RevisionVerdict]) -> Iterable[Drift]:
     for chain in known.drifted:
         last = chain.links[-1]
-        missing = chain.live == ABSENT
+        missing = chain.live in (ABSENT, "") or _unfinished(chain, verdicts.get(last.writer))
         yield Drift(
             object=chain.object,
             kind="missing" if missing else "changed",
@@ -105,6 +105,12 @@ def _changed(known: Inference) -> Iterable[Drift]:
             note=f"No revision gives it this value; the last to set it was "
             f"{last.writer or 'the baseline'}.",
         )
+
+
+def _unfinished(chain: inference.Chain, maker: RevisionVerdict | None) -> bool:
+    """Whether NOT NULL is only lacking on a column that a half-executed revision should make."""
+    lacking = chain.aspect == "nullable" and chain.live == "yes"
+    return lacking and maker is not None and maker.executed == "partly"
 
 
 def _shown(value: str) -> str:
