@@ -31,7 +31,15 @@ from runbook_lib.render.proof import (
     watch,
     ways_back,
 )
-from runbook_lib.render.repair import patch, plan, rehearsal, rollback, rolled_back, steps
+from runbook_lib.render.repair import (
+    candidates,
+    patch,
+    plan,
+    rehearsal,
+    rollback,
+    rolled_back,
+    steps,
+)
 from runbook_lib.render.schema import comparisons, differences
 
 __all__ = [
@@ -40,6 +48,7 @@ __all__ = [
     "approval",
     "backup",
     "binding",
+    "candidates",
     "checklist",
     "checks",
     "comparisons",

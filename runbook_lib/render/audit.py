@@ -91,8 +91,15 @@ def _revision_row(item: RevisionVerdict) -> tuple[Cell, ...]:
     )
 
 
-def evidence(audit: Audit, revision_id: str) -> Display:
-    """The objects that speak for and against one revision having run."""
+def evidence(audit: Audit, revision_id: str = "") -> Display:
+    """The objects that speak for and against one revision having run.
+
+    Without ``revision_id``: of every revision on which record and database disagree.
+    """
+    if not revision_id:
+        found = [item for item in audit.revisions if not _is_quiet(item)]
+        sound = "✓ Record and database agree on every revision; none needs its evidence shown."
+        return stack(*map(_evidence_of, found)) if found else paragraph(sound, "good")
     found = [item for item in audit.revisions if item.revision_id == revision_id]
     if not found:
         return paragraph(f"The tree has no revision {revision_id}.", "warn")

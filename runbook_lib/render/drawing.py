@@ -210,7 +210,7 @@ def _size(node: Node, lines: list[str]) -> dict[str, str]:
     """
     slant = {"box": 0.3, "octagon": 0.9}.get(_shape(node)["shape"], 0.55)
     width = max(map(cells_of, lines)) * 6.1 / 72 + slant
-    height = len(lines) * 13.4 / 72 + 0.16
+    height = len(lines) * 13.4 / 72 + (0.36 if "head" in node.roles else 0.16)
     return {"width": f"{width:.2f}", "height": f"{height:.2f}", "fixedsize": "true"}
 
 

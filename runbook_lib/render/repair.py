@@ -66,6 +66,23 @@ class Return(Protocol):
     def passed(self) -> bool: ...
 
 
+def candidates(plans: Sequence[Plan]) -> Display:
+    """The plans worth trying, in the order in which they are tried on the clone."""
+    return table(
+        f"{count(len(plans), 'candidate')}, the least invasive first",
+        ("#", "strategy", "steps", "file edits", Column("answers", True)),
+        [
+            (
+                *(Cell(str(number), number=True), Cell(item.strategy, code=True)),
+                *(Cell(str(len(item.steps)), number=True), Cell(str(len(item.edits)), number=True)),
+                ", ".join(item.answers),
+            )
+            for number, item in enumerate(plans, 1)
+        ],
+        empty="There is no candidate: a person has to decide first; the rehearsal says why.",
+    )
+
+
 def plan(proposed: Plan | None) -> Display:
     """The plan: its digest, its steps with their SQL and reverse, and the files that it edits."""
     if proposed is None:
