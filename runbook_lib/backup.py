@@ -102,7 +102,7 @@ def make_backup(
     """
     report = progress or _silent
     taken_at = datetime.now(UTC)
-    connection = connect(dsn, lock_timeout=LOCK_WAIT)
+    connection = connect(dsn, lock_timeout=LOCK_WAIT, statement_timeout="0")
     try:
         _require_space(connection, folder, scratch)
         roles = roles_of(connection)

@@ -84,9 +84,8 @@ def run_client(
 
 
 def client_environment(dsn: Dsn) -> dict[str, str]:
-    """Return the environment for a client program: nobody else's ``PG*``, messages in English."""
-    rest = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
-    rest.pop("LC_ALL", None)
+    """Return the environment for a client program: the address, and messages in English."""
+    rest = {key: value for key, value in os.environ.items() if key != "LC_ALL"}
     return {**rest, "LC_MESSAGES": "C", **dsn.environ(), "PGCLIENTENCODING": "UTF8"}
 
 

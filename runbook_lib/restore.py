@@ -45,7 +45,7 @@ def restore(dump: Path, dsn: Dsn, *, server_version_num: int) -> None:
     flags = ["--no-tablespaces", "--no-security-labels", "--no-subscriptions"]
     flags += [] if superuser else ["--no-owner"]
     skip = [_NEVER] if superuser else [_NEVER, _NOT_OWN]
-    _carry_out(dump, dsn, server_version_num, flags, skip, "BEGIN;\n")
+    _carry_out(dump, dsn, server_version_num, flags, skip, "BEGIN READ WRITE;\n")
 
 
 def restore_over(

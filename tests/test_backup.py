@@ -553,4 +553,14 @@ class TestRestore:
         restore_over(dump_of(made, tmp_path), dsn)
         assert state_of(dsn) == before
         scratch.drop(scratch.dsn(made.clone))
+
+        execute(admin, "ALTER ROLE plain CREATEDB")
+        execute(server.dsn("plain"), "DROP EXTENSION file_fdw")
+        execute(server.dsn("plain"), "GRANT SELECT ON t TO postgres, PUBLIC")
+        beside = Scratch(dsn, place="target", private=False)
+        made = backup(dsn, tmp_path / "second", beside)
+        assert made.verified, made.differences
+        beside.drop(beside.dsn(made.clone))
+        execute(dsn, "ALTER DATABASE plain SET default_transaction_read_only = on")
+        restore_over(dump_of(made, tmp_path / "second"), dsn)
         execute(admin, "DROP DATABASE plain", "DROP ROLE plain")

@@ -490,16 +490,26 @@ class TestPlaces:
 
     @pytest.mark.skipif(local_binaries(15) is None, reason="needs postgresql-15 installed")
     def test_a_locally_installed_server(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, scratch: Scratch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("RUNBOOK_STATE", str(tmp_path))
-        place = Scratch.for_environment(
-            environment(tmp_path, scratch="local"), 150000, ["pgcrypto"]
-        )
-        first = place.create("shadow")
-        second = place.create("shadow", template=first)
-        assert query(second, "SHOW server_version_num")[0][0].startswith("15")  # type: ignore[union-attr]
-        Cluster.at(tmp_path / "postgres-15", Path("/usr/lib/postgresql/15/bin")).destroy()
+        here = environment(tmp_path, scratch="local")
+        place = Scratch.for_environment(here, 150000, ["pgcrypto"])
+        try:
+            second = place.create("shadow", template=place.create("shadow"))
+            assert str(query(second, "SHOW server_version_num")[0][0]).startswith("15")
+            self.check_locale_that_another_place_lacks(place, scratch)
+        finally:
+            Cluster.at(tmp_path / "postgres-15", Path("/usr/lib/postgresql/15/bin")).destroy()
+
+    def check_locale_that_another_place_lacks(self, place: Scratch, other: Scratch) -> None:
+        icu = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de' LOCALE 'C'"
+        execute(place.admin, f"CREATE DATABASE german {icu}")
+        connection = connect(place.dsn("german"))
+        made = other.create("clone", like=connection)
+        connection.close()
+        assert other.notes == ["embedded lacks the locale de (ICU): C.UTF-8 is used instead."]
+        other.drop(made)
 
     def test_no_local_server_of_that_major(self, tmp_path: Path) -> None:
         with pytest.raises(RunbookError, match="no PostgreSQL 9 server"):

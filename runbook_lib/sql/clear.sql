@@ -1,5 +1,5 @@
 -- Empties a database within the transaction that it begins; the extensions named stay.
-BEGIN;
+BEGIN READ WRITE;
 SET LOCAL client_min_messages = warning;
 SELECT pg_catalog.set_config('lock_timeout', {lock_timeout}, true);
 SET LOCAL search_path = pg_catalog;
