@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Mapping
 from runbook_lib.graph import (
     Edge,
     RevisionGraph,
-    ancestors,
     bases,
     branch_labels,
     cycle_edges,
@@ -130,9 +129,9 @@ def likeliest(options: Iterable[str], born: str, created: Mapping[str, str]) -> 
     return (*first, *(item for item in options if item not in first))
 
 
-def sibling_parents(graph: RevisionGraph, children: Iterable[str]) -> tuple[str, ...]:
+def sibling_parents(graph: RevisionGraph, children: Collection[str]) -> tuple[str, ...]:
     """Return where a missing branch may have begun: above the branch that it was merged with."""
-    found = index(graph)
+    found, below = index(graph), descendants(graph, tuple(children))
     beside = [parent for child in children for parent in found.down[child]]
     above = [parent for one in beside for parent in found.down[one]]
-    return tuple(dict.fromkeys(one for one in above if one in ancestors(graph, beside)))
+    return tuple(dict.fromkeys(one for one in above if one not in below))

@@ -115,8 +115,8 @@ def _commits(graph: RevisionGraph, tree: SourceTree) -> Iterator[Finding]:
             yield finding(
                 "commits-inside",
                 item.revision_id,
-                f"{item.file}, line {line}, ends Alembic's own transaction: when a later statement "
-                f"fails, {item.revision_id} stays half executed.",
+                f"{item.file}, line {line}, commits. Where that ends Alembic's own transaction, a "
+                f"later failure leaves {item.revision_id} half executed.",
             )
 
 

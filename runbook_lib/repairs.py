@@ -145,14 +145,24 @@ def _around(ids: Iterable[str], gone: Mapping[str, tuple[str, ...]]) -> tuple[st
 def part_duplicates(draft: Draft, keep: Mapping[str, str]) -> None:
     """Leave each id to one file; an exact copy goes, any other file gets an id of its own."""
     for revision_id, files in duplicates(draft.graph()):
+        left = _without_copies(draft, files, keep.get(revision_id, ""))
         kept = keep.get(revision_id, "")
-        if kept not in files:
-            kept = draft.choose(_by_sense(draft.graph(), revision_id, files))
-        for file in files:
+        if kept not in left:
+            kept = draft.choose(_by_sense(draft.graph(), revision_id, left))
+        for file in left:
             if file != kept:
                 _part(draft, revision_id, file, kept)
         draft.answers["duplicate-revision"] = None
     _part_labels(draft)
+
+
+def _without_copies(draft: Draft, files: Sequence[str], kept: str) -> tuple[str, ...]:
+    first: dict[str, str] = {}
+    for file in sorted(files, key=lambda file: file != kept):
+        original = first.setdefault(draft.files[file], file)
+        if original != file:
+            draft.put(file, None, f"an exact copy of {original}")
+    return tuple(file for file in files if file in draft.files)
 
 
 def _by_sense(graph: RevisionGraph, revision_id: str, files: Sequence[str]) -> tuple[str, ...]:
@@ -177,9 +187,6 @@ def _every(children: Mapping[str, Sequence[str]]) -> Iterable[str]:
 
 
 def _part(draft: Draft, revision_id: str, file: str, kept: str) -> None:
-    if draft.files[file] == draft.files[kept]:
-        draft.put(file, None, f"an exact copy of {kept}")
-        return
     text = draft.files[file]
     new = f"{revision_id[:24]}_{hashlib.sha1(text.encode(errors='replace')).hexdigest()[:7]}"
     draft.bind(file, "revision", (new,), f"{revision_id} belongs to {kept}")

@@ -142,17 +142,36 @@ def _unpack(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]
 def identifiers(module: ast.Module) -> dict[str, Constant]:
     """Return the values of revision, down_revision, depends_on and branch_labels, where bound.
 
-    Raises Dynamic when one of them is not made of constants.
+    Raises Dynamic when one of the first two is not made of constants.
     """
     known: dict[str, Constant] = {}
     for name, expression in assignments(module):
         try:
             known[name] = evaluate(expression, known)
         except Dynamic:
-            if name in IDENTIFIERS:
-                raise
             known.pop(name, None)
+            if name in ("revision", "down_revision"):
+                raise
+            if name in IDENTIFIERS:
+                known[name] = _as_far_as_known(name, expression, known)
     return {name: known[name] for name in IDENTIFIERS if name in known}
+
+
+def _as_far_as_known(
+    name: str, expression: ast.expr, known: Mapping[str, Constant]
+) -> tuple[Constant, ...]:
+    """Read labels or dependencies of which some are computed: Alembic will know these.
+
+    A computed label is named by its own expression; a computed dependency stays unknown.
+    """
+    is_sequence = isinstance(expression, ast.Tuple | ast.List | ast.Set)
+    found: list[Constant] = []
+    for item in expression.elts if is_sequence else [expression]:  # type: ignore[attr-defined]
+        try:
+            found.append(evaluate(item, known))
+        except Dynamic:
+            found.extend([ast.unparse(item)] if name == "branch_labels" else [])
+    return tuple(found)
 
 
 def evaluate(node: ast.expr, known: Mapping[str, Constant]) -> Constant:

@@ -114,6 +114,42 @@ def test_a_repaired_tree_needs_no_repair(name: str) -> None:
     assert repair_tree(linear).edits == ()
 
 
+_ID = st.sampled_from(["a", "b", "c", "dddddd1", "d-e", "F" * 33, "gone", "dddd", ""])
+_SPECS = st.lists(
+    st.tuples(
+        _ID.filter(bool),
+        st.lists(_ID, max_size=2),
+        st.lists(_ID, max_size=1),
+        st.sampled_from(["", "2024-01-01", "2024-02-01"]),
+        st.sampled_from(["", "\ndef broken(:\n"]) | st.just(""),
+    ),
+    min_size=1,
+    max_size=7,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(spec=_SPECS)
+def test_alembic_loads_any_tree_once_it_is_repaired(
+    spec: list[tuple[str, list[str], list[str], str, str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    source = tree(
+        *(revision(a, b or None, c or None, created=d) + tail for a, b, c, d, tail in spec)
+    )
+    for repair in (repair_tree(source), *alternatives(source)[:2]):
+        repaired = apply_edits(source, repair.edits)
+        assert repair_tree(repaired).edits == ()
+        for history in ("merge", "linear"):
+            edits = merge_heads(repaired, history, declared=True).edits  # type: ignore[arg-type]
+            merged = apply_edits(repaired, edits)
+            script = alembic(merged, tmp_path_factory.mktemp("tree"))
+            found = len(parse_tree(merged).revisions)
+            assert len(script.get_heads(consider_depends_on=True)) == min(found, 1)
+            assert len(list(script.walk_revisions())) == found
+            assert apply_edits(merged, reverse(combine(repair.edits, edits))) == source
+
+
 def _parents(source: SourceTree) -> dict[str, tuple[str, ...]]:
     return {item.revision_id: item.down_revisions for item in parse_tree(source).revisions}
 

@@ -240,6 +240,15 @@ def test_identifiers_are_read_as_alembic_reads_them(name: str, tmp_path: Path) -
     assert script._versioned_down_revisions == parents
 
 
+def test_computed_labels_and_dependencies_do_not_hide_a_revision() -> None:
+    text = "revision, down_revision = 'r', None\nbranch_labels = ('one', module.TWO)\n"
+    (found,) = parse_tree(tree(f"{text}depends_on = module.THREE\n")).revisions
+    assert found.branch_labels == ("one", "module.TWO")
+    assert found.depends_on == ()
+    unknown = parse_tree(tree("P = make()\nrevision, down_revision = 'r', P\n"))
+    assert unknown.unloadable[0].error == "an identifier is computed, not a constant"
+
+
 class TestUnloadable:
     def test_a_broken_file_keeps_its_place(self) -> None:
         source = tree(
