@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from runbook_lib import artifacts, carrying, gates, postgres, reading, rehearsal, validation
+from runbook_lib import artifacts, carrying, gates, postgres, proving, reading, rehearsal
 from runbook_lib import backup as backups
 from runbook_lib.artifacts import Artifact
 from runbook_lib.backup import Backup, TableProof
@@ -155,7 +155,7 @@ def read_back(phase: Phase, done: Deployment) -> Deployment:
     bench = reading.bench(phase, reading.read(phase))
     differing = rehearsal.different(bench.expected, seen.live, bench.ignore)
     tables = _compare(phase)
-    checks = validation.run_checks(phase.environment, phase.project, phase.dsn, on_target=True)
+    checks = proving.run_checks(phase.environment, phase.project, phase.dsn, on_target=True)
     recorded = seen.versions.ids == tuple(sorted(plan.heads_after))
     unmeant = [proof for proof in tables if not proof.equal and not rehearsal.meant(plan, proof)]
     return replace(

@@ -350,6 +350,14 @@ CODES: dict[str, Code] = dict(
             "Drop it once it is empty, unused and approved.",
         ),
         _code(
+            "no-proven-repair",
+            "schema",
+            "error",
+            "Every strategy was tried on a copy of the clone, and none ended right.",
+            "The rehearsal's attempts, each with its reason.",
+            "Read the attempts; mend the cause by hand, then audit again.",
+        ),
+        _code(
             "data-violates-constraint",
             "schema",
             "error",

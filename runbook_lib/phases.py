@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runbook_lib import auditing, edits, planning, rehearsal, validation
+from runbook_lib import auditing, edits, planning, proving, rehearsal
 from runbook_lib import backup as backups
 from runbook_lib.backup import Backup
 from runbook_lib.deployment import checklist, deploy, read_back, require_approval
@@ -156,4 +156,4 @@ def validate(phase: Phase) -> Validation:
     with phase.reading() as connection:
         number = connection.server_version
     repaired = phase.scratch.dsn(done.rehearsal.clone)
-    return validation.validate(where, plan, repaired, dump_of(phase, where.backup), number)
+    return proving.validate(where, plan, repaired, dump_of(phase, where.backup), number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runbook_lib import auditing, branches, edits, rehearsal
@@ -89,6 +89,8 @@ def replay_tree(phase: Phase, tree: SourceTree, overlay: Sequence[edits.FileEdit
 
 def bench(phase: Phase, found: Reading) -> Bench:
     backup = phase.read("01_backup", Backup)
+    versions = found.seen.rows.table
+    tables = tuple(item for item in backup.fingerprints if item.table != versions)
     promised = rehearsal.expected_after(
         found.seen.replay.final, found.seen.live, phase.environment.drift
     )
@@ -97,7 +99,7 @@ def bench(phase: Phase, found: Reading) -> Bench:
         project=phase.project,
         scratch=phase.scratch,
         clone=phase.scratch.dsn(backup.clone),
-        backup=backup,
+        backup=replace(backup, fingerprints=tables),
         expected=without(promised, ignored(phase)),
         version=phase.version_table,
         ignore=ignored(phase),

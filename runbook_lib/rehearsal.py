@@ -91,7 +91,7 @@ def _refusal(refused: Sequence[Refusal]) -> Rehearsal:
 
 def _unproven(bench: Bench, attempts: Sequence[Attempt]) -> Rehearsal:
     broken = violations.find(bench.clone, bench.expected, bench.version)
-    codes = ("data-violates-constraint",) if broken else ("not-replayable",)
+    codes = ("data-violates-constraint",) if broken else ("no-proven-repair",)
     tried = " ".join(f"{attempt.strategy}: {attempt.reason}" for attempt in attempts)
     return Rehearsal(
         plan_digest="",

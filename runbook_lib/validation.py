@@ -1,26 +1,14 @@
-"""Validation: expected against found, application checks, rows, and both ways back."""
+"""Validation: the records of what the repaired clone showed."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-import psycopg2
-
-from runbook_lib import backup, carrying, differences, observation, postgres, rehearsal
 from runbook_lib.artifacts import Artifact
 from runbook_lib.backup import TableProof
-from runbook_lib.catalog import diff, without
-from runbook_lib.config import Check, Environment
-from runbook_lib.dsn import Dsn, redact
-from runbook_lib.errors import RunbookError
 from runbook_lib.forensics import Comparison
-from runbook_lib.plan import Plan, StepResult
-from runbook_lib.project import Project
-from runbook_lib.rehearsal import Bench
+from runbook_lib.plan import StepResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,143 +43,3 @@ class Validation(Artifact):
     tables: tuple[TableProof, ...]
     ways_back: tuple[WayBack, ...]
     passed: bool
-
-
-def run_checks(
-    environment: Environment, project: Project, dsn: Dsn, *, on_target: bool = False
-) -> tuple[CheckResult, ...]:
-    """Run the application checks against ``dsn``; those with ``on_target = false`` stay off it."""
-    return tuple(
-        _timed_check(check, project, dsn)
-        for check in environment.checks
-        if check.on_target or not on_target
-    )
-
-
-def _timed_check(check: Check, project: Project, dsn: Dsn) -> CheckResult:
-    start = time.monotonic()
-    try:
-        passed, output = _run_check(check, project, dsn)
-    except (RunbookError, psycopg2.Error) as error:
-        passed, output = False, " ".join(str(error).split())
-    return CheckResult(
-        name=check.name,
-        passed=passed,
-        seconds=round(time.monotonic() - start, 3),
-        output=redact(output, [dsn.password])[-2000:],
-    )
-
-
-def _run_check(check: Check, project: Project, dsn: Dsn) -> tuple[bool, str]:
-    if check.sql:
-        return _run_query(check.sql, dsn)
-    if check.callable:
-        return project.call(check.callable, dsn, check.timeout)
-    code, output = project.run(check.command, dsn, check.timeout)
-    return code == 0, output
-
-
-def _run_query(sql: str, dsn: Dsn) -> tuple[bool, str]:
-    connection = postgres.connect(dsn)
-    try:
-        rows = postgres.fetch(connection, sql)
-    finally:
-        connection.close()
-    value = rows[0][0] if rows and rows[0] else None
-    return bool(value), f"returned {value!r}"
-
-
-def rehearse_ways_back(
-    bench: Bench, plan: Plan, repaired: Dsn, dump: Path, server_version_num: int
-) -> tuple[WayBack, ...]:
-    """Take the repair back on copies of the repaired clone, once by each way."""
-    return (
-        _way_back(bench, "downgrade", repaired, lambda copy: _undo(bench, plan, copy)),
-        _way_back(
-            bench, "restore", repaired, lambda copy: _restore(copy, dump, server_version_num)
-        ),
-    )
-
-
-def _undo(bench: Bench, plan: Plan, copy: Dsn) -> tuple[StepResult, ...]:
-    return carrying.undo(plan, rehearsal.stage_on(bench, plan, copy))
-
-
-def _restore(copy: Dsn, dump: Path, server_version_num: int) -> tuple[StepResult, ...]:
-    start = time.monotonic()
-    backup.restore_over(dump, copy, server_version_num=server_version_num)
-    seconds = round(time.monotonic() - start, 3)
-    return (StepResult(title="Restore the backup in one transaction", seconds=seconds),)
-
-
-def _way_back(
-    bench: Bench,
-    way: Literal["downgrade", "restore"],
-    repaired: Dsn,
-    go: Callable[[Dsn], tuple[StepResult, ...]],
-) -> WayBack:
-    start = time.monotonic()
-    copy = bench.scratch.create("back", template=repaired)
-    try:
-        steps = go(copy)
-        reasons = [s.error for s in steps if s.error] or differs_from_backup(bench, copy)
-    except RunbookError as error:
-        steps, reasons = (), [str(error)]
-    finally:
-        bench.scratch.drop(copy)
-    return WayBack(
-        way=way,
-        proven=not reasons,
-        reason=" ".join(reasons) or "Schema, version rows and every row are as they were.",
-        seconds=round(time.monotonic() - start, 3),
-        steps=steps,
-        command=f"runbook rollback -e {bench.environment.name} --way {way}",
-    )
-
-
-def differs_from_backup(bench: Bench, dsn: Dsn) -> list[str]:
-    """Return in which ways ``dsn`` is not what was backed up; empty when it is."""
-    seen, tables = _look(bench, dsn)
-    before, _ = _look(bench, bench.clone)
-    changed = diff(before.live, seen.live)
-    unequal = [proof.table for proof in tables if not proof.equal]
-    reasons = []
-    if changed:
-        named = ", ".join(change.object for change in changed[:4])
-        reasons.append(f"{len(changed)} objects are not as they were: {named}.")
-    if unequal:
-        reasons.append(f"Rows are not as they were in {', '.join(unequal[:4])}.")
-    if seen.versions.rows != before.versions.rows:
-        reasons.append("The version rows are not as they were.")
-    return reasons
-
-
-def _look(bench: Bench, dsn: Dsn) -> tuple[observation.Look, tuple[TableProof, ...]]:
-    connection = postgres.connect(dsn)
-    try:
-        seen = observation.look(connection, *bench.version)
-        return seen, backup.compare_rows(bench.backup.fingerprints, connection)
-    finally:
-        connection.close()
-
-
-def validate(
-    bench: Bench, plan: Plan, repaired: Dsn, dump: Path, server_version_num: int
-) -> Validation:
-    """Prove the repaired clone: objects, rows, application checks, and both ways back."""
-    seen, tables = _look(bench, repaired)
-    wanted = without(bench.expected, bench.ignore)
-    live, names = differences.align(without(seen.live, bench.ignore), wanted)
-    comparisons = differences.compare(wanted, live, names, {})
-    checks = run_checks(bench.environment, bench.project, repaired)
-    ways = rehearse_ways_back(bench, plan, repaired, dump, server_version_num)
-    return Validation(
-        plan_digest=plan.digest,
-        comparisons=comparisons,
-        checks=checks,
-        tables=tables,
-        ways_back=ways,
-        passed=all(item.status in ("equal", "renamed") for item in comparisons)
-        and all(check.passed for check in checks)
-        and any(way.proven for way in ways),
-    )
