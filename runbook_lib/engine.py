@@ -9,7 +9,7 @@ cell before a kernel starts; every write is atomic, and free of secrets and mach
 from __future__ import annotations
 
 import contextlib
-import copy
+import math
 import os
 import shutil
 import signal
@@ -65,6 +65,7 @@ class Record:
         self.output = output
         self.scrub = scrub
         self.started = datetime.now(UTC)
+        self.done: dict[int, Any] = {}
 
     def start(self) -> None:
         """Clear what an earlier run left in the notebook, and save."""
@@ -97,20 +98,27 @@ class Record:
         mark = cell.metadata.papermill
         mark.update(status=FAILED if failed else COMPLETED, exception=failed)
         mark.update(_times(datetime.fromisoformat(mark["start_time"])))
+        self.done[id(cell)] = self.scrub.clean_data(cell)
         self.save()
 
     def end(self, failed: bool) -> None:
         """Save for the last time; from here on the notebook in memory is the cleaned one too."""
         self.notebook.metadata.papermill.update(_times(self.started))
         self.notebook.metadata.papermill["exception"] = failed or None
+        self.done.clear()
         cleaned = self.cleaned()
         self.notebook.metadata = cleaned.metadata
         self.notebook.cells = cleaned.cells
         self.save()
 
     def cleaned(self) -> Any:
-        """Return a copy of the notebook without secrets and machine paths."""
-        return self.scrub.clean_data(copy.deepcopy(self.notebook))
+        """Return a copy without secrets and machine paths; cells that have ended are kept."""
+        rest = {key: value for key, value in self.notebook.items() if key != "cells"}
+        copied = type(self.notebook)(self.scrub.clean_data(rest))
+        copied["cells"] = [
+            self.done.get(id(cell)) or self.scrub.clean_data(cell) for cell in self.notebook.cells
+        ]
+        return copied
 
     def save(self) -> None:
         if self.output is not None:
@@ -229,10 +237,10 @@ class Running:
             km=km,
             kernel_name=kernel_name,
             startup_timeout=int(start_timeout),
-            timeout=int(execution_timeout) if execution_timeout else None,
+            timeout=math.ceil(execution_timeout) if execution_timeout else None,
+            iopub_timeout=60,
             raise_on_iopub_timeout=True,
         )
-        self.timeout = execution_timeout
 
     def run(self) -> None:
         """Run every cell in order. Raises NotebookFailed at the first that does not succeed."""
@@ -286,9 +294,11 @@ class Running:
             return self._interrupted(index)
         if isinstance(error, CellExecutionError):
             return self._raised(index, error)
+        if isinstance(error, CellTimeoutError) and "IOPub" in str(error):
+            return NotebookFailed(f"The output of cell {index} did not arrive within 60 s.")
         if isinstance(error, CellTimeoutError):
             return NotebookFailed(
-                f"Cell {index} took longer than {self.timeout:g} s and was ended.",
+                f"Cell {index} took longer than {self.client.timeout} s and was ended.",
                 "The cells after it did not run. Give it more time or find out what it waits for.",
             )
         return NotebookFailed(
@@ -324,6 +334,8 @@ class Running:
     def _failure(self, what: str, error: Exception) -> RunbookError:
         if isinstance(error, NotebookFailed):
             return error
+        if self.signal:
+            return self._interrupted(0)
         reason = self.record.scrub.clean(str(error)).splitlines()
         return NotebookFailed(f"{what}: {reason[0] if reason else type(error).__name__}.")
 

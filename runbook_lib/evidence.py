@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from runbook_lib.artifacts import Artifact, from_json, to_json
 from runbook_lib.config import Environment
@@ -270,9 +270,7 @@ def locked(environment: Environment) -> Iterator[None]:
 
     Raises SafetyError that names the holder. The lock ends with the process, however it ends.
     """
-    home = environment.outputs / environment.name
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / LOCK).open("a+b") as stream:
+    with _lock_file(environment.outputs / environment.name) as stream:
         if not _take(stream.fileno()):
             raise _busy(environment, holder(environment))
         _describe_holder(stream.fileno())
@@ -285,6 +283,17 @@ def locked(environment: Environment) -> Iterator[None]:
             os.environ.pop(RUNNER_VARIABLE)
             if before is not None:
                 os.environ[RUNNER_VARIABLE] = before
+
+
+def _lock_file(home: Path) -> BinaryIO:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        return (home / LOCK).open("a+b")
+    except OSError as error:
+        raise RunbookError(
+            f"The archive {home.parent.name}/{home.name} cannot be written: {error.strerror}.",
+            "Check who owns it, and outputs = … in runbook.toml.",
+        ) from error
 
 
 def _take(handle: int) -> bool:

@@ -20,7 +20,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 def publish(folder: RunFolder, notebook: str, scrub: Scrub) -> Path:
     """Write ``<notebook>.html`` beside ``<notebook>.ipynb`` in a run's folder."""
     page = convert(folder.path / f"{notebook}.ipynb", title=notebook)
-    return folder.write_text(f"{notebook}.html", scrub.clean(page))
+    return folder.write_text(f"{notebook}.html", scrub.clean(page, markup=True))
 
 
 def convert(path: Path, title: str) -> str:

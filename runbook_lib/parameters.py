@@ -92,11 +92,11 @@ def _require_kind(parameter: Parameter, value: Any, notebook: str) -> None:
     if isinstance(value, _KINDS[parameter.kind]) and not wrong_bool:
         return
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    hint = f"Give a {parameter.kind}."
+    hint = f"It has to be: {parameter.kind}."
     if parameter.kind == "str" and (is_number or value is None or isinstance(value, bool)):
         hint = f"papermill's -p turns such texts into other types: use -r {parameter.name} VALUE."
     raise ConfigurationError(
-        f"The parameter {parameter.name!r} of {notebook} is a {parameter.kind}, and a "
+        f"The parameter {parameter.name!r} of {notebook} is declared as {parameter.kind}, and "
         f"{type(value).__name__} was given.",
         hint,
     )

@@ -24,7 +24,8 @@ T = TypeVar("T")
 
 def write(folder: RunFolder, phases: Sequence[PhaseResult], verdict: str, scrub: Scrub) -> Path:
     """Write ``record.html`` from the run's artifacts; what is not there is said to be missing."""
-    return folder.write_text(FILE, scrub.clean(render(folder, phases, verdict)))
+    page = scrub.clean(render(folder, phases, verdict), markup=True)
+    return folder.write_text(FILE, page)
 
 
 def render(folder: RunFolder, phases: Sequence[PhaseResult], verdict: str) -> str:

@@ -12,9 +12,9 @@ import time
 import types
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import nbformat
 import papermill
@@ -36,7 +36,7 @@ from runbook_lib.parameters import declared_parameters
 from runbook_lib.plan import Plan
 from runbook_lib.promotion import Approval
 from runbook_lib.scrub import Scrub, scrub_for
-from runbook_lib.seal import Verdict, seal
+from runbook_lib.seal import Sealed, Verdict, require_key, seal
 
 ALL = (
     "00_current_state",
@@ -50,6 +50,7 @@ ALL = (
 DEPLOYMENT = "05_deployment"
 WARM = ("pandas", "sqlalchemy", "psycopg2", "runbook_lib.session", "runbook_lib.phases")
 Echo = Callable[[str], Any]
+T = TypeVar("T")
 
 _STATUS: dict[str, PhaseStatus] = {"ApprovalNeeded": "approval-needed", "SafetyError": "refused"}
 _WORDS = {"passed": "ok", "approval-needed": "waits for approval"}
@@ -89,6 +90,7 @@ def run(
     environment = load_environment(environment_name, config)
     name = find_config(name=config).name
     papermill_engines.register("runbook", RunbookEngine)
+    require_key()
     for phase in phases:
         notebook_path(phase, notebooks)
     with locked(environment), _interruptible():
@@ -138,12 +140,12 @@ def _waits(folder: RunFolder) -> bool:
     """Say whether the run is planned and rehearsed, and nothing was applied yet."""
     applied = any(event.get("event") == "applying" for event in folder.events())
     status = _status(folder, DEPLOYMENT)
-    return folder.has("plan") and not applied and status in ("", "approval-needed")
+    return bool(_plan_digest(folder)) and not applied and status in ("", "approval-needed")
 
 
 def _status(folder: RunFolder, phase: str) -> str:
-    name = f"{phase}.result"
-    return folder.read(name, PhaseResult).status if folder.has(name) else ""
+    told = _maybe(folder, f"{phase}.result", PhaseResult)
+    return told.status if told else ""
 
 
 def _resumable(waiting: Sequence[RunFolder], approve: str) -> RunFolder | None:
@@ -153,7 +155,7 @@ def _resumable(waiting: Sequence[RunFolder], approve: str) -> RunFolder | None:
         raise GateError("No run waits for approval.", "Run without --approve first.")
     if newest is None:
         return None
-    digest = newest.read("plan", Plan).digest
+    digest = _plan_digest(newest)
     if approve:
         if len(approve) < 12 or not digest.startswith(approve.lower()):
             raise SafetyError(
@@ -161,8 +163,8 @@ def _resumable(waiting: Sequence[RunFolder], approve: str) -> RunFolder | None:
                 "Nothing was done. Read the plan again and approve the digest that it shows.",
             )
         return newest
-    recorded = newest.read("approval", Approval).digest if newest.has("approval") else ""
-    return newest if recorded == digest else None
+    recorded = _maybe(newest, "approval", Approval)
+    return newest if recorded and recorded.digest == digest else None
 
 
 def _settle(environment: Environment, folder: RunFolder) -> None:
@@ -206,7 +208,7 @@ class Conductor:
     notebooks: Path | None
     given: dict[str, str]
     kernel: Any = None
-    pages: list[Future[Any]] = field(default_factory=list)
+    pages: dict[str, Future[Any]] = field(default_factory=dict)
 
     def conduct(self, todo: tuple[str, ...], phases: tuple[str, ...]) -> Outcome:
         """Run the phases until one does not pass; then make the pages, seal, and sum up."""
@@ -219,9 +221,16 @@ class Conductor:
                 return self._interrupted(stop)
             finally:
                 self._drop_kernel()
-            for page in self.pages:
-                page.result()
+            self._collect_pages()
         return self._finish(last, phases)
+
+    def _collect_pages(self) -> None:
+        """Wait for the pages. One that cannot be made must not cost the run its seal."""
+        for phase, page in self.pages.items():
+            error = page.exception()
+            if error is not None:
+                self.folder.append_event("no-page", phase, reason=type(error).__name__)
+                self.echo(f"{phase}.html could not be made ({type(error).__name__}).")
 
     def _run_all(self, todo: tuple[str, ...], pool: ThreadPoolExecutor) -> PhaseResult:
         self.kernel = self._warm_kernel()
@@ -230,7 +239,7 @@ class Conductor:
             if following:
                 self.kernel = self._warm_kernel()
             result = self._run_phase(phase, ready)
-            self.pages.append(pool.submit(pages.publish, self.folder, phase, self.scrub))
+            self.pages[phase] = pool.submit(pages.publish, self.folder, phase, self.scrub)
             if result.status != "passed":
                 break
         return result
@@ -259,7 +268,7 @@ class Conductor:
         result = self._conclude(phase, failure, round(time.monotonic() - begun, 1))
         event = {"passed": "finished"}.get(result.status, result.status)
         self.folder.append_event(event, phase, seconds=result.seconds, sentence=result.sentence)
-        self.echo(_line(result))
+        self.echo(self.scrub.clean(_line(result)))
         return result
 
     def _execute(self, phase: str, kernel: Any) -> None:
@@ -294,7 +303,7 @@ class Conductor:
         if self.folder.has(name):
             told = self.folder.read(name, PhaseResult)
             if failure is None or told.status != "passed":
-                return _timed(told, seconds)
+                return replace(told, seconds=seconds)
             self.folder.supersede(f"{name}.json")
         if failure is None:
             failure = NotebookFailed(
@@ -332,12 +341,12 @@ class Conductor:
         verdict = _verdict(self.folder, last, phases)
         exit_code = last.exit_code or (1 if verdict == "failed" else 0)
         try:
-            _seal(self.environment, self.folder, verdict, self.scrub)
-        except SafetyError as error:
+            sealed = _seal(self.environment, self.folder, verdict, self.scrub)
+            index.write(self.environment.outputs)
+        except RunbookError as error:
             self.echo(str(error))
             return self._outcome(error.exit_code, digest, "", str(error))
-        index.write(self.environment.outputs)
-        self._sum_up(verdict)
+        self._sum_up(verdict, sealed)
         return self._outcome(exit_code, digest, verdict, last.sentence)
 
     def _waiting(self, last: PhaseResult, digest: str) -> Outcome:
@@ -349,11 +358,12 @@ class Conductor:
         )
         return self._outcome(last.exit_code, digest, "", last.sentence)
 
-    def _sum_up(self, verdict: str) -> None:
+    def _sum_up(self, verdict: str, sealed: Sealed) -> None:
         self.echo("")
         for line in summary(results(self.folder)):
-            self.echo(line)
+            self.echo(self.scrub.clean(line))
         self.echo(f"\nVerdict: {verdict}. Archive: {_relative(self.folder.path)}")
+        self.echo(f"SHA-256 of its run.json: {sealed.sha256}")
 
     def _outcome(self, exit_code: int, digest: str, verdict: str, sentence: str) -> Outcome:
         return Outcome(
@@ -366,28 +376,28 @@ class Conductor:
 
 
 def results(folder: RunFolder) -> tuple[PhaseResult, ...]:
-    """Every phase's verdict that the run's folder has, in the order of the phases."""
+    """Every phase's verdict that the run's folder has, in the order of the phases.
+
+    ``seconds`` are the notebook's wall time, kernel included, where the event log has it.
+    """
+    took = {
+        event["phase"]: float(event["seconds"])
+        for event in folder.events()
+        if "seconds" in event and "phase" in event
+    }
     names = sorted(path.name for path in folder.path.glob("*.result.json"))
-    return tuple(folder.read(name, PhaseResult) for name in names)
-
-
-def _timed(result: PhaseResult, seconds: float) -> PhaseResult:
-    return PhaseResult(
-        phase=result.phase,
-        status=result.status,
-        sentence=result.sentence,
-        seconds=seconds,
-        exit_code=result.exit_code,
+    found = [_maybe(folder, name, PhaseResult) for name in names]
+    return tuple(
+        replace(item, seconds=took.get(item.phase, item.seconds)) for item in found if item
     )
 
 
-def _seal(environment: Environment, folder: RunFolder, verdict: Verdict, scrub: Scrub) -> None:
+def _seal(environment: Environment, folder: RunFolder, verdict: Verdict, scrub: Scrub) -> Sealed:
     """Write the change record, then the seal."""
     found = results(folder)
     record.write(folder, found, verdict, scrub)
-    plan = folder.read("plan", Plan) if folder.has("plan") else None
-    audit = _audit(folder)
-    seal(
+    plan, audit = _maybe(folder, "plan", Plan), _audit(folder)
+    return seal(
         folder,
         verdict=verdict,
         phases=found,
@@ -396,29 +406,34 @@ def _seal(environment: Environment, folder: RunFolder, verdict: Verdict, scrub: 
         tree_before=plan.tree_before if plan else audit.tree.digest if audit else "",
         tree_after=plan.tree_after if plan and verdict in ("repaired", "healthy") else "",
         plan_digest=plan.digest if plan else "",
-        approval=folder.read("approval", Approval) if folder.has("approval") else None,
+        approval=_maybe(folder, "approval", Approval),
     )
 
 
-def _audit(folder: RunFolder) -> Audit | None:
-    for name in ("02_audit", "00_current_state"):
-        if folder.has(name):
-            with contextlib.suppress(RunbookError):
-                return folder.read(name, Audit)
+def _maybe(folder: RunFolder, name: str, cls: type[T]) -> T | None:
+    """Read an artifact where there is one that can be read: another version may have made it."""
+    if folder.has(name):
+        with contextlib.suppress(RunbookError):
+            return folder.read(name, cls)
     return None
 
 
+def _audit(folder: RunFolder) -> Audit | None:
+    return _maybe(folder, "02_audit", Audit) or _maybe(folder, "00_current_state", Audit)
+
+
 def _plan_digest(folder: RunFolder) -> str:
-    return folder.read("plan", Plan).digest if folder.has("plan") else ""
+    plan = _maybe(folder, "plan", Plan)
+    return plan.digest if plan else ""
 
 
 def _verdict(folder: RunFolder, last: PhaseResult, phases: tuple[str, ...]) -> Verdict:
     """``healthy`` when there was nothing to do; a run without a deployment goes by its audit."""
     if last.status != "passed":
         return "refused" if last.status == "refused" else "failed"
-    if folder.has("plan") and DEPLOYMENT in phases:
-        nothing = folder.read("plan", Plan).strategy == "nothing-to-do"
-        return "healthy" if nothing else "repaired"
+    plan = _maybe(folder, "plan", Plan)
+    if plan and DEPLOYMENT in phases:
+        return "healthy" if plan.strategy == "nothing-to-do" else "repaired"
     audit = _audit(folder)
     bad = audit is not None and any(item.severity == "error" for item in audit.findings)
     return "failed" if bad else "healthy"

@@ -23,6 +23,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _TAG = re.compile(r"<[^>]{0,400}>")
 _CELL_FILE = re.compile(r"[\w/.<>+-]*/ipykernel_\d+/\d+\.py")
 _SECRET_NAME = re.compile(r"PASSW|SECRET|TOKEN|API_?KEY|CREDENTIAL", re.IGNORECASE)
+_MARKUP = frozenset(("text/html", "text/markdown", "image/svg+xml"))
 _CHUNK = 1 << 20
 
 
@@ -36,24 +37,34 @@ class Scrub:
     forms: tuple[str, ...] = field(default=(), repr=False)
     places: tuple[tuple[str, str], ...] = ()
 
-    def clean(self, text: str) -> str:
-        """Return ``text`` with secrets masked and paths replaced by placeholders."""
+    def clean(self, text: str, *, markup: bool = False) -> str:
+        """Return ``text`` with secrets masked and paths replaced by placeholders.
+
+        In ``markup`` the placeholders are escaped: ``<project>`` would be taken for a tag.
+        """
         if self.forms and self.leaks(text) and not _pattern(self.forms).search(text):
             text = _ANSI.sub("", text)
-        text = _CELL_FILE.sub("<cell>", mask(text, self.forms))
-        if not self.places:
-            return text
         names = dict(self.places)
-        return _path_pattern(self.places).sub(lambda found: names[found[0]], text)
 
-    def clean_data(self, value: Any) -> Any:
+        def placeholder(found: re.Match[str]) -> str:
+            name = names.get(found[0], "<cell>")
+            return html.escape(name) if markup else name
+
+        text = _CELL_FILE.sub(placeholder, mask(text, self.forms))
+        return _path_pattern(self.places).sub(placeholder, text) if self.places else text
+
+    def clean_data(self, value: Any, *, markup: bool = False) -> Any:
         """Return nested mappings and sequences of JSON data with every text cleaned."""
         if isinstance(value, str):
-            return self.clean(value)
+            return self.clean(value, markup=markup)
         if isinstance(value, dict):
-            return type(value)({key: self.clean_data(item) for key, item in value.items()})
+            cleaned = {
+                key: self.clean_data(item, markup=markup or key in _MARKUP)
+                for key, item in value.items()
+            }
+            return type(value)(cleaned)
         if isinstance(value, (list, tuple)):
-            return [self.clean_data(item) for item in value]
+            return [self.clean_data(item, markup=markup) for item in value]
         return value
 
     def leaks(self, text: str) -> bool:

@@ -263,6 +263,13 @@ def pae(payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
+def require_key() -> None:
+    """Raise ConfigurationError at once when a signing key is named that cannot sign."""
+    path = os.environ.get(SIGNING_VARIABLE, "")
+    if path:
+        _load_private(Path(path))
+
+
 def _sign(payload: bytes) -> dict[str, Any] | None:
     path = os.environ.get(SIGNING_VARIABLE, "")
     if not path:

@@ -103,10 +103,10 @@ class TestParameters:
             ({"revision": 123456789012}, "use -r revision"),
             ({"revision": 4e12}, "use -r revision"),
             ({"revision": None}, "use -r revision"),
-            ({"revision": ["a"]}, "Give a str"),
-            ({"count": "1"}, "Give a int"),
-            ({"count": True}, "bool was given"),
-            ({"dry_run": "false"}, "Give a bool"),
+            ({"revision": ["a"]}, "has to be: str"),
+            ({"count": "1"}, "has to be: int"),
+            ({"count": True}, "as int, and bool was given"),
+            ({"dry_run": "false"}, "has to be: bool"),
         ],
     )
     def test_wrong_ones_are_refused(self, given: Mapping[str, Any], sentence: str) -> None:

@@ -298,6 +298,16 @@ class TestSecrets:
         other = f"/data{environment.folder}/a {environment.folder}-other/a"
         assert scrub.clean(other).startswith(f"/data{environment.folder}/a ")
 
+    def test_placeholders_are_escaped_in_markup(self, environment: Environment) -> None:
+        data = {
+            "text/plain": f"{environment.folder}/a",
+            "text/html": f"<b>{environment.folder}</b>",
+        }
+        assert scrub_for(environment).clean_data({"data": data})["data"] == {
+            "text/plain": "<project>/a",
+            "text/html": "<b>&lt;project&gt;</b>",
+        }
+
     def test_a_path_in_an_artifact_is_noted_and_does_not_block(
         self, environment: Environment
     ) -> None:
