@@ -10,30 +10,26 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import types
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import click
-import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from runbook_lib import errors
 from runbook_lib.errors import ConfigurationError, RunbookError
 from runbook_lib.evidence import RunFolder, atomic_write
+from runbook_lib.kernels import end_kernel, signal_kernel, start_kernel
 from runbook_lib.parameters import check_parameters, declared_parameters
 from runbook_lib.scrub import Scrub, scrub_for_parameters
+from runbook_lib.transcript import Transcript
 
-PENDING, RUNNING, COMPLETED, FAILED = "pending", "running", "completed", "failed"
 INTERRUPT_PATIENCE = 5.0
 """Seconds that a cell has to clean up after an interrupt, before its kernel is killed."""
 
@@ -55,83 +51,6 @@ class NotebookFailed(RunbookError, click.ClickException):  # type: ignore[misc]
 
 class Interrupted(NotebookFailed):
     """The run was ended by a signal; the exit code is 128 plus its number, as in a shell."""
-
-
-class Record:
-    """The state of one notebook while it runs, and its file. papermill's manager, made strict."""
-
-    def __init__(self, notebook: Any, output: Path | None, scrub: Scrub) -> None:
-        self.notebook = notebook
-        self.output = output
-        self.scrub = scrub
-        self.started = datetime.now(UTC)
-        self.done: dict[int, Any] = {}
-
-    def start(self) -> None:
-        """Clear what an earlier run left in the notebook, and save."""
-        self.notebook.metadata.setdefault("papermill", {})
-        self.notebook.metadata.papermill.update(
-            start_time=_moment(self.started), end_time=None, duration=None, exception=None
-        )
-        for cell in self.notebook.cells:
-            if "injected-parameters" in cell.metadata.get("tags", []):
-                cell.id = "injected-parameters"
-            cell.metadata.papermill = {
-                "exception": None,
-                "start_time": None,
-                "end_time": None,
-                "duration": None,
-                "status": PENDING,
-            }
-            if cell.cell_type == "code":
-                cell.execution_count = None
-                cell.outputs = []
-        self.save()
-
-    def cell_started(self, cell: Any) -> None:
-        cell.metadata.papermill.update(
-            status=RUNNING, start_time=_moment(datetime.now(UTC)), exception=False
-        )
-        self.save()
-
-    def cell_ended(self, cell: Any, failed: bool) -> None:
-        mark = cell.metadata.papermill
-        mark.update(status=FAILED if failed else COMPLETED, exception=failed)
-        mark.update(_times(datetime.fromisoformat(mark["start_time"])))
-        self.done[id(cell)] = self.scrub.clean_data(cell)
-        self.save()
-
-    def end(self, failed: bool) -> None:
-        """Save for the last time; from here on the notebook in memory is the cleaned one too."""
-        self.notebook.metadata.papermill.update(_times(self.started))
-        self.notebook.metadata.papermill["exception"] = failed or None
-        self.done.clear()
-        cleaned = self.cleaned()
-        self.notebook.metadata = cleaned.metadata
-        self.notebook.cells = cleaned.cells
-        self.save()
-
-    def cleaned(self) -> Any:
-        """Return a copy without secrets and machine paths; cells that have ended are kept."""
-        rest = {key: value for key, value in self.notebook.items() if key != "cells"}
-        copied = type(self.notebook)(self.scrub.clean_data(rest))
-        copied["cells"] = [
-            self.done.get(id(cell)) or self.scrub.clean_data(cell) for cell in self.notebook.cells
-        ]
-        return copied
-
-    def save(self) -> None:
-        if self.output is not None:
-            atomic_write(self.output, (nbformat.writes(self.cleaned()) + "\n").encode())
-
-
-def _moment(time: datetime) -> str:
-    return time.isoformat()
-
-
-def _times(started: datetime) -> dict[str, Any]:
-    ended = datetime.now(UTC)
-    return {"end_time": _moment(ended), "duration": (ended - started).total_seconds()}
 
 
 class RunbookEngine:
@@ -167,8 +86,8 @@ class RunbookEngine:
         install_atomic_writes()
         running: Running | None = None
         try:
-            record = _prepare(nb, input_path, output_path, scrub)
-            running = Running(record, km, kernel_name, start_timeout, execution_timeout)
+            transcript = _prepare(nb, input_path, output_path, scrub)
+            running = Running(transcript, km, kernel_name, start_timeout, execution_timeout)
         finally:
             if running is None and km is not None:
                 end_kernel(km)
@@ -179,7 +98,7 @@ class RunbookEngine:
                 running.run()
         finally:
             cls.current = None
-        return record.notebook
+        return transcript.notebook
 
     @classmethod
     def nb_kernel_name(cls, nb: Any, name: str | None = None) -> str:
@@ -191,7 +110,7 @@ class RunbookEngine:
         return language or str(told or nb.metadata.get("language_info", {}).get("name", "python"))
 
 
-def _prepare(nb: Any, input_path: str, output_path: str | None, scrub: Scrub | None) -> Record:
+def _prepare(nb: Any, input_path: str, output_path: str | None, scrub: Scrub | None) -> Transcript:
     given = dict(nb.metadata.get("papermill", {}).get("parameters", {}))
     name = Path(input_path or "notebook.ipynb").stem
     try:
@@ -202,9 +121,9 @@ def _prepare(nb: Any, input_path: str, output_path: str | None, scrub: Scrub | N
     folder = RunFolder.holding(output) if output else None
     if folder and output:
         folder.supersede(output.name)
-    record = Record(nb, output, scrub or scrub_for_parameters(_defaults(nb) | given))
-    record.start()
-    return record
+    transcript = Transcript(nb, output, scrub or scrub_for_parameters(_defaults(nb) | given))
+    transcript.start()
+    return transcript
 
 
 def _parameters_source(nb: Any) -> str:
@@ -223,17 +142,17 @@ class Running:
 
     def __init__(
         self,
-        record: Record,
+        transcript: Transcript,
         km: Any,
         kernel_name: str,
         start_timeout: float,
         execution_timeout: float | None,
     ) -> None:
-        self.record = record
+        self.transcript = transcript
         self.signal = 0
         self.streams: tuple[Any, Any] = (None, None)
         self.client = NotebookClient(
-            record.notebook,
+            transcript.notebook,
             km=km,
             kernel_name=kernel_name,
             startup_timeout=int(start_timeout),
@@ -247,12 +166,12 @@ class Running:
         failed = True
         try:
             with self._kernel():
-                for index, cell in enumerate(self.record.notebook.cells):
+                for index, cell in enumerate(self.transcript.notebook.cells):
                     self._run_cell(index, cell)
                 self._keep_language()
             failed = False
         finally:
-            self.record.end(failed)
+            self.transcript.end(failed)
 
     @contextlib.contextmanager
     def _kernel(self) -> Iterator[None]:
@@ -273,7 +192,7 @@ class Running:
     def _run_cell(self, index: int, cell: Any) -> None:
         if self.signal:
             raise self._interrupted(index)
-        self.record.cell_started(cell)
+        self.transcript.cell_started(cell)
         failed = True
         try:
             self.client.execute_cell(cell, index)
@@ -282,7 +201,7 @@ class Running:
         except (CellExecutionError, DeadKernelError, CellTimeoutError) as error:
             raise self._explained(index, error) from None
         finally:
-            self.record.cell_ended(cell, failed)
+            self.transcript.cell_ended(cell, failed)
             self._pass_on(cell)
 
     def _require_run(self, index: int, cell: Any) -> None:
@@ -314,7 +233,7 @@ class Running:
                 "The cells after it did not run, so this proves nothing.",
                 ename=error.ename,
             )
-        text = self.record.scrub.clean(error.evalue)
+        text = self.transcript.scrub.clean(error.evalue)
         known = getattr(errors, error.ename, None)
         if isinstance(known, type) and issubclass(known, RunbookError):
             return NotebookFailed(text, exit_code=known.exit_code, ename=error.ename)
@@ -326,7 +245,7 @@ class Running:
         name = signal.Signals(self.signal).name
         return Interrupted(
             f"{name} ended the run in cell {index}.",
-            "Run again: it begins anew, and what was recorded so far is kept.",
+            "Run again: it begins anew, and what was transcripted so far is kept.",
             exit_code=128 + self.signal,
             ename="Interrupted",
         )
@@ -336,20 +255,20 @@ class Running:
             return error
         if self.signal:
             return self._interrupted(0)
-        reason = self.record.scrub.clean(str(error)).splitlines()
+        reason = self.transcript.scrub.clean(str(error)).splitlines()
         return NotebookFailed(f"{what}: {reason[0] if reason else type(error).__name__}.")
 
     def _keep_language(self) -> None:
         reply = self.client.wait_for_reply(self.client.kc.kernel_info())
         if reply is not None:
-            self.record.notebook.metadata["language_info"] = reply["content"]["language_info"]
+            self.transcript.notebook.metadata["language_info"] = reply["content"]["language_info"]
 
     def _pass_on(self, cell: Any) -> None:
         """Copy a cell's streams to the files that papermill's command was given."""
         for output in cell.get("outputs", []):
             stream = self.streams[0] if output.get("name") == "stdout" else self.streams[1]
             if output.output_type == "stream" and stream is not None:
-                stream.write(self.record.scrub.clean(output.text))
+                stream.write(self.transcript.scrub.clean(output.text))
 
     def interrupt(self, number: int, _frame: types.FrameType | None = None) -> None:
         """End the running cell: first by an interrupt, so that it can clean up, then by force."""
@@ -358,10 +277,10 @@ class Running:
         if km is None or not km.has_kernel:
             return
         if not first:
-            _signal_kernel(km, signal.SIGKILL)
+            signal_kernel(km, signal.SIGKILL)
             return
-        _signal_kernel(km, signal.SIGINT)
-        timer = threading.Timer(INTERRUPT_PATIENCE, _signal_kernel, (km, signal.SIGKILL))
+        signal_kernel(km, signal.SIGINT)
+        timer = threading.Timer(INTERRUPT_PATIENCE, signal_kernel, (km, signal.SIGKILL))
         timer.daemon = True
         timer.start()
 
@@ -379,68 +298,6 @@ def _signals(running: Running) -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
-
-
-def _signal_kernel(km: Any, number: int) -> None:
-    """Signal the kernel and the programs that it started: they share a process group."""
-    process = getattr(km.provisioner, "process", None)
-    if process is not None and process.poll() is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(os.getpgid(process.pid), number)
-
-
-def end_kernel(km: Any) -> None:
-    """End a kernel for good, with what it started, and remove its connection file."""
-    from jupyter_core.utils import run_sync
-
-    _signal_kernel(km, signal.SIGKILL)
-    with contextlib.suppress(RuntimeError):
-        run_sync(km.shutdown_kernel)(now=True)
-    run_sync(km.cleanup_resources)()
-    if km.transport == "ipc" and Path(km.ip).parent.name.startswith("runbook-"):
-        shutil.rmtree(Path(km.ip).parent, ignore_errors=True)
-
-
-def start_kernel(
-    kernel_name: str = "python3",
-    modules: tuple[str, ...] = (),
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
-) -> Any:
-    """Start a kernel without waiting for it, and let it import ``modules`` meanwhile.
-
-    Returns a kernel manager for ``execute_notebook(km=…)``. The kernel listens on Unix sockets in
-    a folder that only this user can enter, and not on the network.
-    """
-    from jupyter_client.kernelspec import NoSuchKernel
-    from jupyter_client.manager import AsyncKernelManager
-    from jupyter_core.utils import run_sync
-
-    folder = Path(tempfile.mkdtemp(prefix="runbook-"))
-    km = AsyncKernelManager(kernel_name=kernel_name, transport="ipc", ip=str(folder / "k"))
-    code = _IMPORTS.format(modules=modules).strip()
-    options: dict[str, Any] = {"cwd": str(cwd)} if cwd else {}
-    if env is not None:
-        options["env"] = dict(env)
-    arguments = [f"--IPKernelApp.exec_lines={code}"] if modules else []
-    try:
-        run_sync(km.start_kernel)(extra_arguments=arguments, **options)
-    except NoSuchKernel as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise ConfigurationError(
-            f"There is no Jupyter kernel {kernel_name!r}.",
-            "Install one with: python -m ipykernel install --sys-prefix",
-        ) from error
-    return km
-
-
-_IMPORTS = """
-import contextlib as _c, importlib as _i
-for _m in {modules!r}:
-    with _c.suppress(ImportError):
-        _i.import_module(_m)
-del _c, _i, _m
-"""
 
 
 def install_atomic_writes() -> None:

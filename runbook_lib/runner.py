@@ -14,29 +14,22 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import nbformat
 import papermill
 from papermill.engines import papermill_engines
 
 from runbook_lib import index, pages, record
+from runbook_lib.closing import begin, plan_digest, results, seal_run, verdict_of
 from runbook_lib.config import Environment, find_config, load_environment
-from runbook_lib.engine import (
-    Interrupted,
-    NotebookFailed,
-    RunbookEngine,
-    end_kernel,
-    start_kernel,
-)
-from runbook_lib.errors import ConfigurationError, GateError, RunbookError, SafetyError
+from runbook_lib.engine import Interrupted, NotebookFailed, RunbookEngine
+from runbook_lib.errors import ConfigurationError, RunbookError
 from runbook_lib.evidence import PhaseResult, PhaseStatus, RunFolder, locked
-from runbook_lib.forensics import Audit
+from runbook_lib.kernels import end_kernel, start_kernel
 from runbook_lib.parameters import declared_parameters
-from runbook_lib.plan import Plan
-from runbook_lib.promotion import Approval
 from runbook_lib.scrub import Scrub, scrub_for
-from runbook_lib.seal import Sealed, Verdict, require_key, seal
+from runbook_lib.seal import Sealed, require_key
 
 ALL = (
     "00_current_state",
@@ -47,10 +40,8 @@ ALL = (
     "05_deployment",
     "06_prevention",
 )
-DEPLOYMENT = "05_deployment"
 WARM = ("pandas", "sqlalchemy", "psycopg2", "runbook_lib.session", "runbook_lib.phases")
 Echo = Callable[[str], Any]
-T = TypeVar("T")
 
 _STATUS: dict[str, PhaseStatus] = {"ApprovalNeeded": "approval-needed", "SafetyError": "refused"}
 _WORDS = {"passed": "ok", "approval-needed": "waits for approval"}
@@ -94,7 +85,7 @@ def run(
     for phase in phases:
         notebook_path(phase, notebooks)
     with locked(environment), _interruptible():
-        folder, todo = _begin(environment, approve, tuple(phases))
+        folder, todo = begin(environment, approve, tuple(phases))
         conductor = Conductor(
             environment=environment,
             config=name,
@@ -117,60 +108,6 @@ def notebook_path(phase: str, notebooks: Path | None = None) -> Path:
     raise ConfigurationError(
         f"There is no notebook {phase}.ipynb.", f"The phases are: {', '.join(ALL)}."
     )
-
-
-def _begin(
-    environment: Environment, approve: str, phases: tuple[str, ...]
-) -> tuple[RunFolder, tuple[str, ...]]:
-    """Return the folder to work in and the phases to run there; settle what was left behind."""
-    home = environment.outputs / environment.name
-    left = [folder for folder in RunFolder.all(home) if not folder.sealed]
-    waiting = [folder for folder in left if _waits(folder)]
-    resumed = _resumable(waiting, approve)
-    for folder in left:
-        if folder != resumed:
-            _settle(environment, folder)
-    if resumed is None:
-        return RunFolder.open(environment, "new"), phases
-    resumed.append_event("resumed", DEPLOYMENT)
-    return resumed, phases[phases.index(DEPLOYMENT) :] if DEPLOYMENT in phases else phases
-
-
-def _waits(folder: RunFolder) -> bool:
-    """Say whether the run is planned and rehearsed, and nothing was applied yet."""
-    applied = any(event.get("event") == "applying" for event in folder.events())
-    status = _status(folder, DEPLOYMENT)
-    return bool(_plan_digest(folder)) and not applied and status in ("", "approval-needed")
-
-
-def _status(folder: RunFolder, phase: str) -> str:
-    told = _maybe(folder, f"{phase}.result", PhaseResult)
-    return told.status if told else ""
-
-
-def _resumable(waiting: Sequence[RunFolder], approve: str) -> RunFolder | None:
-    """Return the run whose plan is approved, by the digest given now or recorded before."""
-    newest = waiting[-1] if waiting else None
-    if approve and newest is None:
-        raise GateError("No run waits for approval.", "Run without --approve first.")
-    if newest is None:
-        return None
-    digest = _plan_digest(newest)
-    if approve:
-        if len(approve) < 12 or not digest.startswith(approve.lower()):
-            raise SafetyError(
-                f"The digest {approve} is approved, but the plan's is {digest}.",
-                "Nothing was done. Read the plan again and approve the digest that it shows.",
-            )
-        return newest
-    recorded = _maybe(newest, "approval", Approval)
-    return newest if recorded and recorded.digest == digest else None
-
-
-def _settle(environment: Environment, folder: RunFolder) -> None:
-    """Seal a run that was left behind, so that the chain has no gap."""
-    folder.append_event("interrupted", reason="a newer run begins")
-    _seal(environment, folder, "interrupted", scrub_for(environment))
 
 
 @contextlib.contextmanager
@@ -334,14 +271,14 @@ class Conductor:
         )
 
     def _finish(self, last: PhaseResult, phases: tuple[str, ...]) -> Outcome:
-        digest = _plan_digest(self.folder)
+        digest = plan_digest(self.folder)
         if last.status == "approval-needed":
             record.write(self.folder, results(self.folder), "waiting", self.scrub)
             return self._waiting(last, digest)
-        verdict = _verdict(self.folder, last, phases)
+        verdict = verdict_of(self.folder, last, phases)
         exit_code = last.exit_code or (1 if verdict == "failed" else 0)
         try:
-            sealed = _seal(self.environment, self.folder, verdict, self.scrub)
+            sealed = seal_run(self.folder, verdict, self.scrub)
             index.write(self.environment.outputs)
         except RunbookError as error:
             self.echo(str(error))
@@ -373,70 +310,6 @@ class Conductor:
             verdict=verdict,
             sentence=sentence,
         )
-
-
-def results(folder: RunFolder) -> tuple[PhaseResult, ...]:
-    """Every phase's verdict that the run's folder has, in the order of the phases.
-
-    ``seconds`` are the notebook's wall time, kernel included, where the event log has it.
-    """
-    took = {
-        event["phase"]: float(event["seconds"])
-        for event in folder.events()
-        if "seconds" in event and "phase" in event
-    }
-    names = sorted(path.name for path in folder.path.glob("*.result.json"))
-    found = [_maybe(folder, name, PhaseResult) for name in names]
-    return tuple(
-        replace(item, seconds=took.get(item.phase, item.seconds)) for item in found if item
-    )
-
-
-def _seal(environment: Environment, folder: RunFolder, verdict: Verdict, scrub: Scrub) -> Sealed:
-    """Write the change record, then the seal."""
-    found = results(folder)
-    record.write(folder, found, verdict, scrub)
-    plan, audit = _maybe(folder, "plan", Plan), _audit(folder)
-    return seal(
-        folder,
-        verdict=verdict,
-        phases=found,
-        scrub=scrub,
-        target=plan.target if plan else audit.target if audit else None,
-        tree_before=plan.tree_before if plan else audit.tree.digest if audit else "",
-        tree_after=plan.tree_after if plan and verdict in ("repaired", "healthy") else "",
-        plan_digest=plan.digest if plan else "",
-        approval=_maybe(folder, "approval", Approval),
-    )
-
-
-def _maybe(folder: RunFolder, name: str, cls: type[T]) -> T | None:
-    """Read an artifact where there is one that can be read: another version may have made it."""
-    if folder.has(name):
-        with contextlib.suppress(RunbookError):
-            return folder.read(name, cls)
-    return None
-
-
-def _audit(folder: RunFolder) -> Audit | None:
-    return _maybe(folder, "02_audit", Audit) or _maybe(folder, "00_current_state", Audit)
-
-
-def _plan_digest(folder: RunFolder) -> str:
-    plan = _maybe(folder, "plan", Plan)
-    return plan.digest if plan else ""
-
-
-def _verdict(folder: RunFolder, last: PhaseResult, phases: tuple[str, ...]) -> Verdict:
-    """``healthy`` when there was nothing to do; a run without a deployment goes by its audit."""
-    if last.status != "passed":
-        return "refused" if last.status == "refused" else "failed"
-    plan = _maybe(folder, "plan", Plan)
-    if plan and DEPLOYMENT in phases:
-        return "healthy" if plan.strategy == "nothing-to-do" else "repaired"
-    audit = _audit(folder)
-    bad = audit is not None and any(item.severity == "error" for item in audit.findings)
-    return "failed" if bad else "healthy"
 
 
 def _line(result: PhaseResult) -> str:

@@ -18,8 +18,9 @@ import nbformat
 import papermill
 import pytest
 
-from runbook_lib.engine import Interrupted, NotebookFailed, start_kernel
+from runbook_lib.engine import Interrupted, NotebookFailed
 from runbook_lib.errors import ConfigurationError, RunbookError
+from runbook_lib.kernels import start_kernel
 from runbook_lib.parameters import check_parameters, declared_parameters
 
 NOTEBOOKS = Path(__file__).parent / "notebooks"

@@ -1,0 +1,139 @@
+"""Closing: what a run came to, its seal, and which run left behind may go on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from runbook_lib import record
+from runbook_lib.config import Environment
+from runbook_lib.errors import GateError, RunbookError, SafetyError
+from runbook_lib.evidence import PhaseResult, RunFolder
+from runbook_lib.forensics import Audit
+from runbook_lib.plan import Plan
+from runbook_lib.promotion import Approval
+from runbook_lib.scrub import Scrub, scrub_for
+from runbook_lib.seal import Sealed, Verdict, seal
+
+DEPLOYMENT = "05_deployment"
+T = TypeVar("T")
+
+
+def results(folder: RunFolder) -> tuple[PhaseResult, ...]:
+    """Every phase's verdict that the run's folder has, in the order of the phases.
+
+    ``seconds`` are the notebook's wall time, kernel included, where the event log has it.
+    """
+    took = {
+        event["phase"]: float(event["seconds"])
+        for event in folder.events()
+        if "seconds" in event and "phase" in event
+    }
+    names = sorted(path.name for path in folder.path.glob("*.result.json"))
+    found = [maybe(folder, name, PhaseResult) for name in names]
+    return tuple(
+        replace(item, seconds=took.get(item.phase, item.seconds)) for item in found if item
+    )
+
+
+def seal_run(folder: RunFolder, verdict: Verdict, scrub: Scrub) -> Sealed:
+    """Write the change record, then the seal."""
+    found = results(folder)
+    record.write(folder, found, verdict, scrub)
+    plan, audit = maybe(folder, "plan", Plan), _audit(folder)
+    return seal(
+        folder,
+        verdict=verdict,
+        phases=found,
+        scrub=scrub,
+        target=plan.target if plan else audit.target if audit else None,
+        tree_before=plan.tree_before if plan else audit.tree.digest if audit else "",
+        tree_after=plan.tree_after if plan and verdict in ("repaired", "healthy") else "",
+        plan_digest=plan.digest if plan else "",
+        approval=maybe(folder, "approval", Approval),
+    )
+
+
+def maybe(folder: RunFolder, name: str, cls: type[T]) -> T | None:
+    """Read an artifact where there is one that can be read: another version may have made it."""
+    if folder.has(name):
+        with contextlib.suppress(RunbookError):
+            return folder.read(name, cls)
+    return None
+
+
+def _audit(folder: RunFolder) -> Audit | None:
+    return maybe(folder, "02_audit", Audit) or maybe(folder, "00_current_state", Audit)
+
+
+def plan_digest(folder: RunFolder) -> str:
+    plan = maybe(folder, "plan", Plan)
+    return plan.digest if plan else ""
+
+
+def verdict_of(folder: RunFolder, last: PhaseResult, phases: tuple[str, ...]) -> Verdict:
+    """``healthy`` when there was nothing to do; a run without a deployment goes by its audit."""
+    if last.status != "passed":
+        return "refused" if last.status == "refused" else "failed"
+    plan = maybe(folder, "plan", Plan)
+    if plan and DEPLOYMENT in phases:
+        return "healthy" if plan.strategy == "nothing-to-do" else "repaired"
+    audit = _audit(folder)
+    bad = audit is not None and any(item.severity == "error" for item in audit.findings)
+    return "failed" if bad else "healthy"
+
+
+def begin(
+    environment: Environment, approve: str, phases: tuple[str, ...]
+) -> tuple[RunFolder, tuple[str, ...]]:
+    """Return the folder to work in and the phases to run there; settle what was left behind."""
+    home = environment.outputs / environment.name
+    left = [folder for folder in RunFolder.all(home) if not folder.sealed]
+    waiting = [folder for folder in left if _waits(folder)]
+    resumed = _resumable(waiting, approve)
+    for folder in left:
+        if folder != resumed:
+            _settle(environment, folder)
+    if resumed is None:
+        return RunFolder.open(environment, "new"), phases
+    resumed.append_event("resumed", DEPLOYMENT)
+    return resumed, phases[phases.index(DEPLOYMENT) :] if DEPLOYMENT in phases else phases
+
+
+def _waits(folder: RunFolder) -> bool:
+    """Say whether the run is planned and rehearsed, and nothing was applied yet."""
+    applied = any(event.get("event") == "applying" for event in folder.events())
+    status = _status(folder, DEPLOYMENT)
+    return bool(plan_digest(folder)) and not applied and status in ("", "approval-needed")
+
+
+def _status(folder: RunFolder, phase: str) -> str:
+    told = maybe(folder, f"{phase}.result", PhaseResult)
+    return told.status if told else ""
+
+
+def _resumable(waiting: Sequence[RunFolder], approve: str) -> RunFolder | None:
+    """Return the run whose plan is approved, by the digest given now or recorded before."""
+    newest = waiting[-1] if waiting else None
+    if approve and newest is None:
+        raise GateError("No run waits for approval.", "Run without --approve first.")
+    if newest is None:
+        return None
+    digest = plan_digest(newest)
+    if approve:
+        if len(approve) < 12 or not digest.startswith(approve.lower()):
+            raise SafetyError(
+                f"The digest {approve} is approved, but the plan's is {digest}.",
+                "Nothing was done. Read the plan again and approve the digest that it shows.",
+            )
+        return newest
+    recorded = maybe(newest, "approval", Approval)
+    return newest if recorded and recorded.digest == digest else None
+
+
+def _settle(environment: Environment, folder: RunFolder) -> None:
+    """Seal a run that was left behind, so that the chain has no gap."""
+    folder.append_event("interrupted", reason="a newer run begins")
+    seal_run(folder, "interrupted", scrub_for(environment))

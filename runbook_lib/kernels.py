@@ -1,0 +1,74 @@
+"""Kernels: start one ahead of its notebook, signal it, and end it with all that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.kernelspec import NoSuchKernel
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
+
+from runbook_lib.errors import ConfigurationError
+
+
+def signal_kernel(km: Any, number: int) -> None:
+    """Signal the kernel and the programs that it started: they share a process group."""
+    process = getattr(km.provisioner, "process", None)
+    if process is not None and process.poll() is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(os.getpgid(process.pid), number)
+
+
+def end_kernel(km: Any) -> None:
+    """End a kernel for good, with what it started, and remove its connection file."""
+    signal_kernel(km, signal.SIGKILL)
+    with contextlib.suppress(RuntimeError):
+        run_sync(km.shutdown_kernel)(now=True)
+    run_sync(km.cleanup_resources)()
+    if km.transport == "ipc" and Path(km.ip).parent.name.startswith("runbook-"):
+        shutil.rmtree(Path(km.ip).parent, ignore_errors=True)
+
+
+def start_kernel(
+    kernel_name: str = "python3",
+    modules: tuple[str, ...] = (),
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Any:
+    """Start a kernel without waiting for it, and let it import ``modules`` meanwhile.
+
+    Returns a kernel manager for ``execute_notebook(km=…)``. The kernel listens on Unix sockets in
+    a folder that only this user can enter, and not on the network.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="runbook-"))
+    km = AsyncKernelManager(kernel_name=kernel_name, transport="ipc", ip=str(folder / "k"))
+    code = _IMPORTS.format(modules=modules).strip()
+    options: dict[str, Any] = {"cwd": str(cwd)} if cwd else {}
+    if env is not None:
+        options["env"] = dict(env)
+    arguments = [f"--IPKernelApp.exec_lines={code}"] if modules else []
+    try:
+        run_sync(km.start_kernel)(extra_arguments=arguments, **options)
+    except NoSuchKernel as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ConfigurationError(
+            f"There is no Jupyter kernel {kernel_name!r}.",
+            "Install one with: python -m ipykernel install --sys-prefix",
+        ) from error
+    return km
+
+
+_IMPORTS = """
+import contextlib as _c, importlib as _i
+for _m in {modules!r}:
+    with _c.suppress(ImportError):
+        _i.import_module(_m)
+del _c, _i, _m
+"""
