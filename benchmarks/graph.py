@@ -100,23 +100,26 @@ def _parse(tree: SourceTree) -> None:
     tree_findings(graph)
 
 
-def _median(rounds: int, work: Callable[[], None]) -> float:
-    seconds = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+def _seconds(work: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def main(revisions: int = 5_000, rounds: int = 5) -> float:
-    """Print the medians and return the ratio of the runbook's to Alembic's."""
+    """Print the medians and return the ratio of the runbook's to Alembic's.
+
+    The two take turns, so that a busy machine slows both down alike.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tree = build(folder, revisions)
         _load_with_alembic(folder)
-        theirs = _median(rounds, lambda: _load_with_alembic(folder))
-        ours = _median(rounds, lambda: _parse(tree))
+        turns = [
+            (_seconds(lambda: _load_with_alembic(folder)), _seconds(lambda: _parse(tree)))
+            for _ in range(rounds)
+        ]
+    theirs, ours = (statistics.median(column) for column in zip(*turns, strict=True))
     print(f"{revisions} revisions, median of {rounds}: Alembic loads in {theirs:.2f} s, ", end="")
     print(f"the runbook parses in {ours:.2f} s: ratio {ours / theirs:.2f}")
     return ours / theirs

@@ -63,14 +63,16 @@ def repair_tree(
     rows: Collection[str] = (),
     width: int = 32,
     keep: Mapping[str, str] | None = None,
+    failing: Mapping[str, str] | None = None,
 ) -> TreeRepair:
     """Return the smallest edits after which Alembic can load and run the tree.
 
     ``rows`` are the ids that some database records: these are never shortened. ``width`` is the
-    version column's length in characters. ``keep`` says which file keeps a duplicate id. Edits
-    of :func:`replay_only` serve the replay and must not be written to the project.
+    version column's length in characters. ``keep`` says which file keeps a duplicate id;
+    ``failing`` maps files that cannot be imported to the error. Edits of :func:`replay_only`
+    serve the replay and must not be written to the project.
     """
-    return _repaired(tree, (), rows, width, keep or {}).repair()
+    return _repaired(tree, (), rows, width, keep or {}, failing or {}).repair()
 
 
 def alternatives(
@@ -79,15 +81,16 @@ def alternatives(
     rows: Collection[str] = (),
     width: int = 32,
     keep: Mapping[str, str] | None = None,
+    failing: Mapping[str, str] | None = None,
 ) -> tuple[TreeRepair, ...]:
     """Return other repairs, likeliest first, for when the first does not replay.
 
     Each takes one other decision: another edge cut, another parent, another file kept.
     """
-    first = _repaired(tree, (), rows, width, keep or {})
+    first = _repaired(tree, (), rows, width, keep or {}, failing or {})
     found = [first.repair()]
     for decisions in _other_decisions(first.options):
-        other = _repaired(tree, decisions, rows, width, keep or {}).repair()
+        other = _repaired(tree, decisions, rows, width, keep or {}, failing or {}).repair()
         if all(other.edits != one.edits for one in found):
             found.append(other)
         if len(found) > ALTERNATIVES:
@@ -108,9 +111,10 @@ def _repaired(
     rows: Collection[str],
     width: int,
     keep: Mapping[str, str],
+    failing: Mapping[str, str],
 ) -> Draft:
     draft = Draft(tree=tree, decisions=decisions)
-    repairs.set_aside(draft)
+    repairs.set_aside(draft, failing)
     repairs.part_duplicates(draft, keep)
     repairs.end_self_references(draft)
     repairs.complete_references(draft)

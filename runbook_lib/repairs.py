@@ -19,6 +19,7 @@ from runbook_lib.patches import SET_ASIDE, FileEdit, TreeRepair
 from runbook_lib.revisions import (
     REFUSED,
     SOURCELESS,
+    UnloadableFile,
     bases,
     dangling,
     duplicates,
@@ -95,10 +96,16 @@ class Draft:
 # --- files that cannot be loaded ----------------------------------------------------------
 
 
-def set_aside(draft: Draft) -> None:
-    """Take unloadable files out and give their children their parents: for the replay only."""
+def set_aside(draft: Draft, failing: Mapping[str, str]) -> None:
+    """Take unloadable files out and give their children their parents: for the replay only.
+
+    ``failing`` are files that parse but cannot be imported, with the interpreter's error.
+    """
     graph = draft.graph()
     broken = {item.file: item for item in graph.unloadable if item.error != SOURCELESS}
+    for file, error in failing.items():
+        if file in draft.files:
+            broken.setdefault(file, UnloadableFile(file=file, line=0, error=error))
     loadable = [item for item in graph.revisions if item.file not in broken]
     good = {item.revision_id for item in loadable}
     gone = {
@@ -110,8 +117,9 @@ def set_aside(draft: Draft) -> None:
         _bypass(draft, item, gone)
     for file, why in broken.items():
         draft.put(file, None, f"{SET_ASIDE}: {why.error}")
+        line = f"line {why.line}: " if why.line else ""
         draft.open.append(
-            f"{file} cannot be loaded (line {why.line}: {why.error}) and is left out of the "
+            f"{file} cannot be loaded ({line}{why.error}) and is left out of the "
             "replay; mend the file, it must stay in the project."
         )
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+
+from runbook_lib import bodies
 
 # Alembic's own rules (alembic.script.base): which files it loads, and its oldest file names.
 REVISION_FILE = re.compile(r"(?!\.\#|__init__)(.*\.py)$")
@@ -16,11 +18,9 @@ LEGACY_NAME = re.compile(r"([a-f0-9]+)\.py$")
 IDENTIFIERS = ("revision", "down_revision", "depends_on", "branch_labels")
 _TEMPLATE_LINE = re.compile(r"\s*(Revision ID|Revises|Create Date)\s*:", re.IGNORECASE)
 _CREATE_DATE = re.compile(r"^[ \t]*Create Date[ \t]*:[ \t]*(.*\S)", re.MULTILINE)
-_MAY_COMMIT = ("commit", "COMMIT", "Commit", "rollback", "ROLLBACK", "END")
 _QUOTED = re.compile(r"""(['"])([^'"\n]+)\1""")
 
 Constant = str | int | float | bytes | bool | None | tuple["Constant", ...]
-Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Dynamic(Exception):
@@ -78,8 +78,8 @@ def _facts(name: str, text: str, module: ast.Module) -> Facts:
         )
     if "down_revision" not in values:
         raise ValueError("it declares no down_revision")
-    functions = {item.name: item for item in module.body if isinstance(item, Function)}
-    body = Body(functions)
+    functions = {item.name: item for item in module.body if isinstance(item, bodies.Function)}
+    body = bodies.Body(functions)
     docstring = ast.get_docstring(module) or ""
     return Facts(
         revision_id=revision_id,
@@ -88,9 +88,9 @@ def _facts(name: str, text: str, module: ast.Module) -> Facts:
         branch_labels=_ids(values.get("branch_labels"), "branch_labels"),
         doc=purpose(docstring),
         created=created(docstring),
-        operations=_operations(body),
-        has_downgrade="downgrade" in functions and _does_something(functions["downgrade"]),
-        commits=_commits(body) if any(word in text for word in _MAY_COMMIT) else (),
+        operations=bodies.operations(body),
+        has_downgrade="downgrade" in functions and bodies.does_something(functions["downgrade"]),
+        commits=bodies.commits(body, text),
     )
 
 
@@ -122,13 +122,24 @@ def created(docstring: str) -> str:
 
 
 def assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    """Yield the module-level assignments in order as (name, value expression)."""
-    for item in module.body:
+    """Yield the module-level assignments in order as (name, value expression).
+
+    Both arms of an ``if`` and all of a ``try`` count: the last one in the text goes.
+    """
+    yield from _assigned(module.body)
+
+
+def _assigned(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
+    for item in body:
         if isinstance(item, ast.AnnAssign) and item.value and isinstance(item.target, ast.Name):
             yield item.target.id, item.value
         elif isinstance(item, ast.Assign):
             for target in item.targets:
                 yield from _unpack(target, item.value)
+        elif isinstance(item, ast.If):
+            yield from _assigned([*item.body, *item.orelse])
+        elif isinstance(item, ast.Try):
+            yield from _assigned([*item.body, *item.orelse, *item.finalbody])
 
 
 def _unpack(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
@@ -245,153 +256,3 @@ def _search(key: str, text: str) -> tuple[str, ...]:
 def _template(key: str, text: str) -> tuple[str, ...]:
     match = re.search(rf"^{key}[ \t]*:[ \t]*([^\n]*)", text, re.MULTILINE)
     return tuple(re.findall(r"[^\s,]+", match.group(1))) if match else ()
-
-
-# --- what the functions do ----------------------------------------------------------------
-
-
-def _does_something(function: Function) -> bool:
-    return any(not _idle(item) for item in function.body)
-
-
-def _idle(item: ast.stmt) -> bool:
-    if isinstance(item, ast.Return):
-        return item.value is None or isinstance(item.value, ast.Constant)
-    return isinstance(item, ast.Pass | ast.Raise) or (
-        isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant)
-    )
-
-
-class Body:
-    """The calls and with-items of a module's functions; each function is walked at most once."""
-
-    def __init__(self, functions: Mapping[str, Function]) -> None:
-        self.functions = functions
-        self.walked: dict[str, tuple[ast.Call | ast.withitem, ...]] = {}
-
-    def of(self, start: str) -> Iterator[ast.Call | ast.withitem]:
-        """Yield those of a function and of the module's functions that it calls, in order."""
-        seen, waiting = {start}, [start]
-        while waiting:
-            for node in self._walk(waiting.pop(0)):
-                yield node
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                    name = node.func.id
-                    if name in self.functions and name not in seen:
-                        seen.add(name)
-                        waiting.append(name)
-
-    def _walk(self, name: str) -> tuple[ast.Call | ast.withitem, ...]:
-        if name not in self.walked:
-            found = self.functions.get(name)
-            self.walked[name] = tuple(_in_order(found)) if found else ()
-        return self.walked[name]
-
-
-class _Fields(dict[type, tuple[str, ...]]):
-    """The fields of a node's type that may hold calls; leaves, and what is no node, have none."""
-
-    def __missing__(self, kind: type) -> tuple[str, ...]:
-        inner = issubclass(kind, ast.AST) and not issubclass(kind, _LEAVES)
-        self[kind] = tuple(getattr(kind, "_fields", ())) if inner else ()
-        return self[kind]
-
-
-# Walking is the hottest loop of a large tree: types are looked up once, order is made at the end.
-_LEAVES = (ast.Constant, ast.Name, ast.expr_context, ast.operator, ast.cmpop, ast.unaryop)
-_FIELDS = _Fields({ast.Call: ("func", "args", "keywords"), ast.Attribute: ("value",)})
-
-
-def _in_order(root: ast.AST) -> list[ast.Call | ast.withitem]:
-    """Return the calls and with-items below a node in the order of the text."""
-    found: list[ast.Call | ast.withitem] = []
-    stack: list[ast.AST] = [root]
-    while stack:
-        node = stack.pop()
-        if type(node) is ast.Call or type(node) is ast.withitem:
-            found.append(node)
-        for name in _FIELDS[type(node)]:
-            value = getattr(node, name, None)
-            if type(value) is list:
-                stack.extend(value)
-            elif value is not None:
-                stack.append(value)
-    return sorted(found, key=_position)
-
-
-def _position(node: ast.Call | ast.withitem) -> tuple[int, int, bool]:
-    """Return where the text of a node begins; a with-item follows its own call."""
-    where = node.context_expr if isinstance(node, ast.withitem) else node
-    return where.lineno, where.col_offset, isinstance(node, ast.withitem)
-
-
-def _operations(body: Body) -> tuple[str, ...]:
-    tables: dict[str, str] = {"op": ""}
-    found: list[str] = []
-    for node in body.of("upgrade"):
-        if isinstance(node, ast.withitem):
-            _remember_batch(node, tables)
-            continue
-        match node.func:
-            case ast.Attribute(value=ast.Name(id=owner), attr=verb) if owner in tables:
-                if verb not in ("batch_alter_table", "f", "get_bind", "get_context"):
-                    found.append(_operation(verb, node, tables[owner]))
-    return tuple(found)
-
-
-def _remember_batch(item: ast.withitem, tables: dict[str, str]) -> None:
-    call, name = item.context_expr, item.optional_vars
-    if isinstance(name, ast.Name) and isinstance(call, ast.Call):
-        match call.func:
-            case ast.Attribute(value=ast.Name(id="op"), attr="batch_alter_table"):
-                tables[name.id] = _text(call.args[0]) if call.args else ""
-
-
-def _operation(verb: str, call: ast.Call, table: str) -> str:
-    names = [_text(argument) for argument in call.args[:2]]
-    if table:
-        names.insert(0, table)
-    if verb in ("add_column", "drop_column", "alter_column"):
-        return f"{verb} {'.'.join(name for name in names[:2] if name)}".strip()
-    if verb == "execute":
-        return f"execute {' '.join(names[-1:])}".strip()[:80]
-    first = names[1:2] if table and verb.startswith(("create", "drop")) else names[:1]
-    return f"{verb} {' '.join(first)}".strip()
-
-
-def _text(node: ast.expr) -> str:
-    """Return the first constant text of an argument: a name, a Column's name, an SQL text."""
-    match node:
-        case ast.Constant(value=str(value)):
-            return " ".join(value.split())
-        case ast.Call(args=[first, *_]):
-            return _text(first)
-        case ast.JoinedStr(values=[first, *_]):
-            return _text(first)
-        case ast.BinOp(left=left):
-            return _text(left)
-    return ""
-
-
-def _commits(body: Body) -> tuple[int, ...]:
-    """Return the lines on which upgrade() or downgrade() ends Alembic's own transaction."""
-    nodes = (node for start in ("upgrade", "downgrade") for node in body.of(start))
-    return tuple(
-        sorted(
-            {
-                node.lineno
-                for node in nodes
-                if isinstance(node, ast.Call) and _ends_transaction(node)
-            }
-        )
-    )
-
-
-def _ends_transaction(call: ast.Call) -> bool:
-    if not isinstance(call.func, ast.Attribute):
-        return False
-    if call.func.attr == "commit":
-        return not call.args
-    if call.func.attr not in ("execute", "exec_driver_sql", "execute_if") or not call.args:
-        return False
-    return re.match(r"(COMMIT|END|ROLLBACK)\b(?!\s+TO)", _text(call.args[0]), re.I) is not None

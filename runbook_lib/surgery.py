@@ -146,8 +146,7 @@ def _insert_after(text: str, line: str) -> str:
         (
             item
             for item in module.body
-            if isinstance(item, ast.Assign | ast.AnnAssign)
-            and any(item.lineno <= node.lineno <= (item.end_lineno or 0) for node in nodes)
+            if any(item.lineno <= node.lineno <= (item.end_lineno or 0) for node in nodes)
         ),
         key=lambda item: item.lineno,
     )

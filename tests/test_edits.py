@@ -223,6 +223,12 @@ class TestUnloadable:
         assert "unloadable-file" not in repair.answers
         assert "versions/001.py" in repair.open[0]
 
+    def test_a_file_that_cannot_be_imported_is_set_aside_too(self) -> None:
+        source = tree(revision("a"), revision("b", "a"), revision("c", "b"))
+        repair = repair_tree(source, failing={"versions/001.py": "No module named 'app'"})
+        assert _parents(apply_edits(source, repair.edits)) == {"a": (), "c": ("a",)}
+        assert "No module named 'app'" in repair.open[0]
+
 
 class TestLongIds:
     def test_children_follow_and_the_rest_is_kept(self) -> None:
@@ -268,6 +274,11 @@ class TestSurgery:
     )
     def test_rebind_keeps_the_rest(self, before: str, after: str) -> None:
         assert rebind(before, "down_revision", ("z",)) == after
+
+    def test_a_name_is_added_behind_a_condition(self) -> None:
+        before = "revision = 'r'\nif True:\n    down_revision = 'a'\nx = 1\n"
+        after = f'{before[:-6]}depends_on = "z"\nx = 1\n'
+        assert rebind(before, "depends_on", ("z",)) == after
 
     def test_rename_keeps_the_comments_in_a_tuple(self) -> None:
         before = "down_revision = (\n    \"a\",  # first\n    'b',  # second\n)\n"

@@ -222,6 +222,7 @@ FORMS = {
     "f-string": ("P = 'p'\nrevision = 'r'\ndown_revision = f'{P}_1'\n", ("p_1",)),
     "sum": ("P = 'p'\nrevision = 'r'\ndown_revision = P + '_1'\n", ("p_1",)),
     "unpacked": ("revision, down_revision = 'r', 'p'\n", ("p",)),
+    "conditional": ("revision = 'r'\nif True:\n    down_revision = 'p'\n", ("p",)),
     "chained": ("revision = 'r'\ndown_revision = depends_on = None\n", ()),
     "empty tuple": ("revision = 'r'\ndown_revision = ()\n", ()),
     "bound twice": ("revision = 'x'\nrevision = 'r'\ndown_revision = 'p'\n", ("p",)),
