@@ -1,0 +1,379 @@
+"""Locating: where a project's Alembic, its interpreter, its driver and its container are."""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import hashlib
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runbook_lib import variables
+from runbook_lib.errors import ConfigurationError
+
+DEPTH = 4
+SKIPPED = frozenset(
+    ("node_modules", "site-packages", "venv", "env", "virtualenv", "__pycache__", "build", "dist")
+) | {"outputs"}
+VENVS = (".venv", "venv", "env", ".virtualenv")
+REQUIREMENTS = ("requirements*.txt", "requirements/*.txt", "pyproject.toml", "Pipfile", "setup.cfg",
+                "setup.py", "environment.y*ml", "constraints.txt")  # fmt: skip
+COMPOSE = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """Where Alembic lives. ``root`` is the folder from which it runs, ``ini`` relative to it.
+
+    ``script_location`` is relative to it where it lies below, ``places`` are the folders that
+    modules are imported from, ``url_scheme`` is that of ``sqlalchemy.url``, and ``variables``
+    are the ones that this URL names.
+    """
+
+    root: Path
+    ini: str
+    section: str
+    toml_only: bool
+    script_location: str
+    env_py: Path | None
+    places: tuple[Path, ...]
+    url_scheme: str
+    variables: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A service of a compose file that builds the project; ``folder`` is root as it sees it."""
+
+    name: str
+    file: str
+    folder: str
+    near: bool
+
+
+# The ini file
+
+
+def find_project(project: Path) -> Location:
+    """Find the nearest ``alembic.ini``, else ``[tool.alembic]``. Raises ConfigurationError."""
+    if not project.is_dir():
+        raise ConfigurationError(f"There is no folder {project.name}.", "Check --project.")
+    inis = _nearest(_files(project, "alembic.ini"))
+    tomls = [path for path in _nearest(_files(project, "pyproject.toml"))
+             if tool_section(path)]  # fmt: skip
+    nearest = inis[0].parent if inis else None
+    if tomls and (nearest is None or tomls[0].parent == nearest):
+        found = tomls[0].parent
+        others = [path for path in (*inis, *tomls) if path.parent != found]
+        return _located(project, found / "alembic.ini", tool_section(tomls[0]), others)
+    if nearest:
+        return _located(project, inis[0], {}, [*inis[1:], *tomls])
+    raise ConfigurationError(
+        f"There is no alembic.ini in {project.name} or {DEPTH} folders below it, and no "
+        "pyproject.toml with [tool.alembic].",
+        "Name the project's folder: runbook init --project FOLDER",
+    )
+
+
+def _files(folder: Path, name: str) -> Iterator[Path]:
+    for here, folders, names in os.walk(folder):
+        depth = len(Path(here).relative_to(folder).parts)
+        folders[:] = sorted(
+            item for item in folders
+            if depth < DEPTH and item not in SKIPPED and not item.startswith(".")
+            and not (Path(here) / item / "pyvenv.cfg").exists()
+        )  # fmt: skip
+        if name in names:
+            yield Path(here) / name
+
+
+def _nearest(paths: Iterator[Path]) -> list[Path]:
+    return sorted(paths, key=lambda path: (len(path.parts), str(path)))
+
+
+def tool_section(path: Path) -> dict[str, object]:
+    """Return ``[tool.alembic]`` of a pyproject.toml, empty when it has none."""
+    try:
+        found = tomllib.loads(path.read_text()).get("tool", {}).get("alembic", {})
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _located(project: Path, ini: Path, tool: dict[str, object], others: Sequence[Path]) -> Location:
+    options, section, sections = _options(project, ini)
+    script = str(tool.get("script_location") or options.get("script_location") or "")
+    root, folder = _root(project, ini, script)
+    url = options.get("sqlalchemy.url", "")
+    env_py = folder / "env.py" if folder and (folder / "env.py").is_file() else None
+    notes = [*_also(project, ini, others), *_sections_note(section, sections)]
+    notes += _notes(ini, tool, script, folder, env_py, url)
+    return Location(
+        root=root,
+        ini=ini.relative_to(root).as_posix(),
+        section=section,
+        toml_only=bool(tool) and not ini.exists(),
+        script_location=_below(folder, root) or script,
+        env_py=env_py,
+        places=_places(root, ini, options, tool),
+        url_scheme=variables.scheme_of(url),
+        variables=tuple(re.findall(r"\$\{?([A-Za-z_]\w*)", url)),
+        notes=tuple(notes),
+    )
+
+
+def _below(folder: Path | None, root: Path) -> str:
+    real = folder.resolve() if folder else None
+    return real.relative_to(root).as_posix() if real and real.is_relative_to(root) else ""
+
+
+def _options(project: Path, ini: Path) -> tuple[dict[str, str], str, list[str]]:
+    """Return the options of Alembic's section, its name, and all sections that are Alembic's.
+
+    ``[alembic]`` is taken unless its script_location leads nowhere and another section's does not.
+    """
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read_string(ini.read_text(errors="replace"))
+    except (OSError, configparser.Error):
+        return {}, "alembic", []
+    owners = [name for name in parser.sections() if parser.has_option(name, "script_location")]
+    owners.sort(key=lambda name: name != "alembic")
+    leading = [
+        name for name in owners if _root(project, ini, parser.get(name, "script_location"))[1]
+    ]
+    chosen = next(iter([*leading, *owners]), "alembic")
+    return (dict(parser.items(chosen)) if parser.has_section(chosen) else {}), chosen, owners
+
+
+def _root(project: Path, ini: Path, script: str) -> tuple[Path, Path | None]:
+    """Return the folder from which ``script_location`` can be found, and what it leads to.
+
+    It is the ini file's own, or one above it where people run ``alembic -c path/alembic.ini``.
+    """
+    home = ini.parent
+    above = [folder for folder in home.parents if folder.is_relative_to(project)]
+    for root in (home, *above) if script else ():
+        for folder in _script_folders(root, home, script):
+            if folder.is_dir():
+                return root, folder
+    return home, home if (home / "env.py").is_file() else None
+
+
+def _script_folders(root: Path, home: Path, script: str) -> Iterator[Path]:
+    text = script.replace("%(here)s", str(home))
+    package, colon, inner = text.partition(":")
+    if colon and variables.NAME.fullmatch(package.split(".")[0]):  # package:folder
+        for base in (root, root / "src"):
+            yield base.joinpath(*package.split("."), inner)
+    else:
+        yield root / text
+
+
+def _places(
+    root: Path, ini: Path, options: dict[str, str], tool: dict[str, object]
+) -> tuple[Path, ...]:
+    given = tool.get("prepend_sys_path") or options.get("prepend_sys_path") or ""
+    listed = given if isinstance(given, list) else re.split(r"[:;,\s]+", str(given))
+    named = [root / str(item).replace("%(here)s", str(ini.parent)) for item in listed if item]
+    every = (*named, root, root / "src", root.parent, root.parent / "src")
+    return tuple(dict.fromkeys(path.resolve() for path in every))
+
+
+def _also(project: Path, ini: Path, others: Sequence[Path]) -> Iterator[str]:
+    if others:
+        names = ", ".join(path.relative_to(project).as_posix() for path in others)
+        near = (ini if ini.exists() else ini.with_name("pyproject.toml")).relative_to(project)
+        yield f"Several Alembic projects are here; {near.as_posix()} was taken. Others: {names}."
+
+
+def _sections_note(section: str, sections: Sequence[str]) -> Iterator[str]:
+    rest = [name for name in sections if name != section]
+    if rest:
+        yield f"The ini file has more sections with a script_location: {', '.join(rest)}."
+
+
+def _notes(
+    ini: Path, tool: dict[str, object], script: str, folder: Path | None, env_py: Path | None,
+    url: str,
+) -> Iterator[str]:  # fmt: skip
+    if tool:
+        yield ("Options stand in pyproject.toml [tool.alembic]: the project's Alembic has to be "
+               "1.16 or newer.")  # fmt: skip
+    if not script:
+        yield ("No script_location is set. " + ("This looks like Flask-Migrate, which sets it by "
+               "itself: " if folder else "") + f"add script_location = %(here)s to {ini.name}, "
+               "so that Alembic runs without its wrapper.")  # fmt: skip
+    elif folder is None:
+        yield f"The script_location {script} was not found: check [project] root."
+    elif env_py is None:
+        yield f"There is no env.py in {script}."
+    if env_py and "current_app" in env_py.read_text(errors="replace"):
+        yield ("env.py uses Flask's current_app: it has to make the application itself when there "
+               "is none, as `alembic` runs it without Flask.")  # fmt: skip
+    backend = re.match(r"\s*(\w+)(\+\w+)?://", url)
+    if backend and backend[1] not in ("postgresql", "postgres", "driver"):
+        yield f"sqlalchemy.url is a {backend[1]} address: the runbook works on PostgreSQL only."
+
+
+# The interpreter
+
+
+def find_python(root: Path, stop: Path) -> Path | None:
+    """Return the project's own interpreter; None: the Python that runs the runbook serves.
+
+    Looked for from ``root`` up to ``stop``: virtual environments beside the project first, then
+    where poetry and pipenv keep theirs, then the one that is active. One with Alembic wins.
+    """
+    homes = [folder / name for folder in upwards(root, stop) for name in VENVS]
+    named = os.environ.get("UV_PROJECT_ENVIRONMENT")
+    homes += [root / named] if named else []
+    homes += [
+        home for folder in upwards(root, stop) for home in (*_poetry(folder), *_pipenv(folder))
+    ]
+    active = os.environ.get("VIRTUAL_ENV")
+    homes += [Path(active)] if active and Path(active) != Path(sys.prefix) else []
+    found = [path for home in homes if (path := _python(home))]
+    return next(filter(has_alembic, found), found[0] if found else None)
+
+
+def upwards(root: Path, stop: Path) -> tuple[Path, ...]:
+    """Return ``root`` and the folders above it up to ``stop``."""
+    return (root, *(path for path in root.parents if path.is_relative_to(stop)))
+
+
+def _python(home: Path) -> Path | None:
+    for name in ("bin/python", "bin/python3", "Scripts/python.exe"):
+        if (home / name).exists():
+            return home / name
+    return None
+
+
+def has_alembic(python: Path) -> bool:
+    return any(True for _ in _packages(python, "alembic"))
+
+
+def _packages(python: Path, name: str) -> Iterator[Path]:
+    home = python.parent.parent
+    for library in ("lib/python*/site-packages", "Lib/site-packages"):
+        yield from home.glob(f"{library}/{name}")
+
+
+def _poetry(folder: Path) -> Iterator[Path]:
+    """Give poetry's environments of a project: their names are made of its name and folder."""
+    try:
+        data = tomllib.loads((folder / "pyproject.toml").read_text())
+    except (OSError, ValueError):
+        return
+    name = data.get("tool", {}).get("poetry", {}).get("name") or data.get("project", {}).get("name")
+    cache = os.environ.get("POETRY_CACHE_DIR") or Path.home() / ".cache/pypoetry"
+    place = Path(os.environ.get("POETRY_VIRTUALENVS_PATH") or Path(cache) / "virtualenvs")
+    clean = re.sub(r'[ $`!*@"\\\r\n\t]', "_", str(name or "").lower())[:42]
+    digest = hashlib.sha256(os.path.realpath(folder).encode()).digest()
+    mark = base64.urlsafe_b64encode(digest).decode()[:8]
+    yield from sorted(place.glob(f"{clean}-{mark}-py*"), reverse=True) if clean else ()
+
+
+def _pipenv(folder: Path) -> Iterator[Path]:
+    """Give pipenv's environments of a project: each says in ``.project`` whose it is."""
+    if (folder / "Pipfile").exists():
+        place = Path(os.environ.get("WORKON_HOME") or Path.home() / ".local/share/virtualenvs")
+        for mark in place.glob(f"{folder.name}-*/.project"):
+            if lines_of(mark)[:1] == [str(folder)]:
+                yield mark.parent
+
+
+# The driver
+
+
+def find_drivers(root: Path, stop: Path, text: str) -> tuple[str, ...]:
+    """Return the PostgreSQL drivers that requirements, installed packages or code name."""
+    texts = [text]
+    for folder in upwards(root, stop):
+        files = (path for pattern in REQUIREMENTS for path in folder.glob(pattern))
+        texts += ["\n".join(line.split("#")[0] for line in lines_of(path)) for path in files]
+    python = find_python(root, stop)
+    every = "\n".join(texts)
+    return tuple(
+        name for name in variables.DRIVERS
+        if re.search(rf"(?<![\w.-]){name}(?:[-_]binary)?(?![\w-])", every)
+        or (python and any(_packages(python, name)))
+    )  # fmt: skip
+
+
+def lines_of(path: Path) -> list[str]:
+    """Return a text file's lines, stripped; none when it cannot be read."""
+    try:
+        return [line.strip() for line in path.read_text(errors="replace").splitlines()]
+    except OSError:
+        return []
+
+
+# The container
+
+
+def find_service(root: Path, stop: Path, folder: Path) -> Service | None:
+    """Return the service of a compose file that builds the project's folder or one above it."""
+    for place in upwards(root, stop):
+        for name in COMPOSE:
+            for service, context, inside in _built(place / name):
+                home = (place / context).resolve()
+                if root.is_relative_to(home):
+                    rest = root.relative_to(home).as_posix()
+                    base = inside or _workdir(home) or "/app"
+                    return Service(
+                        name=service,
+                        file=Path(os.path.relpath(place / name, folder)).as_posix(),
+                        folder=base if rest == "." else f"{base.rstrip('/')}/{rest}",
+                        near=folder.is_relative_to(place),
+                    )
+    return None
+
+
+def _built(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Give name, build context and working folder of each service that is built.
+
+    Reads the plain block style of such files by its indentation; anything else gives nothing.
+    """
+    for name, block in _services(path):
+        text = "\n".join(block)
+        found = re.search(r"^\s+build:[ \t]*(\S*)[ \t]*(?:#.*)?$", text, re.MULTILINE)
+        if found:
+            inner = re.search(r"^\s+context:[ \t]*(\S+)", text[found.end() :], re.MULTILINE)
+            inside = re.search(r"^\s+working_dir:[ \t]*(\S+)", text, re.MULTILINE)
+            context = found[1] or (inner[1] if inner else ".")
+            yield name, context.strip("'\""), inside[1].strip("'\"") if inside else ""
+
+
+def _services(path: Path) -> Iterator[tuple[str, list[str]]]:
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return
+    inside, name, indent, block = False, "", 0, list[str]()
+    for line in (*lines, "end:"):
+        if line and not line[0].isspace() and not line.startswith("#"):
+            if name:
+                yield name, block
+            inside, name, indent, block = line.startswith("services:"), "", 0, []
+            continue
+        found = re.match(r"^(\s+)['\"]?([A-Za-z0-9_.-]+)['\"]?:\s*(#.*)?$", line)
+        if inside and found and len(found[1]) == (indent or len(found[1])):
+            if name:
+                yield name, block
+            name, indent, block = found[2], len(found[1]), []
+        elif name:
+            block.append(line)
+
+
+def _workdir(home: Path) -> str:
+    """Return the last WORKDIR of the folder's Dockerfile, "" when it has none."""
+    found = [line.split()[1] for line in lines_of(home / "Dockerfile")
+             if re.match(r"(?i)WORKDIR\s+/", line)]  # fmt: skip
+    return found[-1].strip("\"'") if found else ""

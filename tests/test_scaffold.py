@@ -1,0 +1,367 @@
+"""``runbook init``: the file that it writes works, says what was found, and holds no secret."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from runbook_lib import scaffold
+from runbook_lib.cli import main
+from runbook_lib.config import load_environments
+from runbook_lib.dsn import Dsn
+from runbook_lib.errors import ConfigurationError, SafetyError
+from runbook_lib.variables import role_of
+from tests.conftest import execute
+
+PROJECTS = Path(__file__).parent / "projects"
+WALLET = Path(__file__).parent.parent / "examples" / "wallet"
+SECRET = "hunter2-Zx9"
+INI = "[alembic]\nscript_location = migrations\nprepend_sys_path = .\n"
+ENV = """
+from alembic import context
+from sqlalchemy import create_engine
+{head}
+with create_engine(URL).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+REVISION = """
+from alembic import op
+revision = "0001"
+down_revision = None
+def upgrade():
+    op.execute("CREATE TABLE coins (id int PRIMARY KEY)")
+def downgrade():
+    op.execute("DROP TABLE coins")
+"""
+
+
+def make(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def project(root: Path, head: str, **files: str) -> Path:
+    """A project with one revision whose env.py takes URL from ``head``."""
+    tree = {
+        "alembic.ini": INI,
+        "migrations/env.py": ENV.format(head=head),
+        "migrations/versions/0001_coins.py": REVISION,
+    }
+    return make(root, {**tree, **files})
+
+
+def written(folder: Path, *, where: str = ".") -> tuple[dict[str, Any], str]:
+    """Run init there; return the file's content and what was printed."""
+    text = scaffold.init(folder, folder / where, force=False)
+    load_environments(folder / "runbook.toml")
+    return tomllib.loads((folder / "runbook.toml").read_text()), text
+
+
+READS = [
+    pytest.param(
+        'import os\nURL = os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg2://")',
+        {"DATABASE_URL": "{url}"},
+        id="rewritten from the plain scheme",
+    ),
+    pytest.param(
+        'import os\nURL = os.getenv("DATABASE_URL", "postgresql+asyncpg://app:app@localhost/app")',
+        {"DATABASE_URL": "postgresql+asyncpg://{user}:{password}@/{database}?host={host}&port={port}"},
+        id="a default tells the driver",
+    ),
+    pytest.param(
+        'from os import environ as e\nURL = "postgresql+psycopg2://%s@%s/%s" % '
+        '(e["PGUSER"], e.get("PGHOST"), e.get("PGDATABASE", "x"))',
+        {"PGUSER": "{user}", "PGHOST": "{host}", "PGDATABASE": "{database}"},
+        id="libpq's own names, environ renamed",
+    ),
+    pytest.param(
+        'from decouple import config\nURL = config("DB_URL", default="postgresql://localhost/x")',
+        {"DB_URL": "{url}"},
+        id="decouple",
+    ),
+    pytest.param(
+        'import os\nURL = os.environ["TARGET_URL"].removeprefix("postgresql:")',
+        {"TARGET_URL": "{url}"},
+        id="an unusual name in env.py itself",
+    ),
+    pytest.param(
+        'from os import environ as e\nA = e["REDIS_URL"]\nURL = e["DB_DSN"].replace("+asyncpg", "")',
+        {"DB_DSN": "postgresql+asyncpg://{user}:{password}@/{database}?host={host}&port={port}"},
+        id="another service's address is left alone",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("head", "expected"), READS)
+def test_what_env_py_reads(tmp_path: Path, head: str, expected: dict[str, str]) -> None:
+    data, printed = written(project(tmp_path, head))
+    assert data["project"]["env"] == expected
+    assert all(name in printed for name in expected)
+
+
+def test_settings_classes_are_read_with_prefix_alias_and_nested_models(tmp_path: Path) -> None:
+    settings = """
+from pydantic import BaseModel, Field, PostgresDsn
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+class Database(BaseModel):
+    host: str
+    port: int = 5432
+    pool_size: int = 5
+
+class Base(BaseSettings):
+    secret_key: str
+    class Config:
+        env_prefix = "IGNORED_"
+
+class Settings(Base):
+    model_config = SettingsConfigDict(env_prefix="APP_", env_nested_delimiter="__")
+    db: Database
+    primary: PostgresDsn
+    password: str = Field(alias="POSTGRES_PASSWORD")
+    redis_url: str = "redis://localhost"
+"""
+    root = project(
+        tmp_path,
+        "from app.core import settings\nURL = str(settings.primary)",
+    )
+    make(root, {"app/core/__init__.py": "from .config import Settings", "app/__init__.py": ""})
+    make(root, {"app/core/config.py": settings})
+    data, _ = written(root)
+    env = data["project"]["env"]
+    assert env["APP_DB__HOST"] == "{host}"
+    assert env["APP_DB__PORT"] == "{port}"
+    assert env["POSTGRES_PASSWORD"] == "{password}"
+    assert env["APP_PRIMARY"].endswith("{url}")
+    assert not any("REDIS" in name or "POOL" in name for name in env)
+    assert "# IGNORED_SECRET_KEY" in (root / "runbook.toml").read_text()
+
+
+def test_an_example_file_gives_names_and_the_scheme_but_never_a_value(tmp_path: Path) -> None:
+    head = "from app import URL"
+    example = (
+        f"DATABASE_URL=postgresql+psycopg://app:{SECRET}@db/app\nexport DB_PASSWORD={SECRET}\n"
+    )
+    root = project(tmp_path, head, **{".env": example})
+    make(root, {"app.py": "import configlib\nURL = configlib.load()"})
+    data, printed = written(root)
+    assert data["project"]["env"]["DATABASE_URL"].startswith("postgresql+psycopg://{user}:")
+    assert data["project"]["env"]["DB_PASSWORD"] == "{password}"
+    assert SECRET not in printed + (root / "runbook.toml").read_text()
+
+
+def test_a_password_in_the_ini_and_in_defaults_is_not_copied(tmp_path: Path) -> None:
+    head = f'import os\nURL = os.getenv("DB_URL", "postgresql://app:{SECRET}@db/app")'
+    root = project(tmp_path, head)
+    url = f"sqlalchemy.url = postgresql+psycopg2://app:{SECRET}@db.internal/app\n"
+    compose = f"services:\n  web:\n    build: .\n    environment:\n      DB_PASSWORD: {SECRET}\n"
+    make(root, {"alembic.ini": INI + url, "docker-compose.yml": compose})
+    _, printed = written(root)
+    everything = printed + (root / "runbook.toml").read_text()
+    assert SECRET not in everything
+    assert "db.internal" not in everything
+
+
+def test_the_nearest_ini_is_taken_and_the_others_named(tmp_path: Path) -> None:
+    project(tmp_path / "services/billing", "URL = 1")
+    project(tmp_path / "deep/er/and/deeper", "URL = 1")
+    project(tmp_path / "much/too/deep/to/be/found", "URL = 1")
+    project(tmp_path / ".venv/lib", "URL = 1")
+    data, printed = written(tmp_path)
+    assert data["project"]["root"] == "services/billing"
+    assert "deep/er/and/deeper/alembic.ini" in printed
+    assert "much/too" not in printed
+    assert ".venv" not in printed
+
+
+def test_an_ini_that_is_used_from_the_folder_above_keeps_that_root(tmp_path: Path) -> None:
+    ini = INI.replace("migrations", "db/migrations")
+    make(
+        tmp_path, {"db/alembic.ini": ini, "db/migrations/env.py": "import os; os.environ['DB_URL']"}
+    )
+    data, _ = written(tmp_path)
+    assert (data["project"]["root"], data["project"]["ini"]) == (".", "db/alembic.ini")
+    assert list(data["project"]["env"]) == ["DB_URL"]
+
+
+def test_the_section_that_leads_somewhere_is_taken(tmp_path: Path) -> None:
+    shutil.copytree(PROJECTS / "branches", tmp_path / "p")
+    data, printed = written(tmp_path / "p")
+    assert data["project"]["section"] == "ledger"
+    assert "alembic" in printed
+
+
+def test_the_interpreter_beside_the_project_is_found_and_one_with_alembic_wins(
+    tmp_path: Path,
+) -> None:
+    project(tmp_path / "backend", "URL = 1")
+    make(tmp_path, {"backend/venv/bin/python": "", ".venv/bin/python": ""})
+    make(tmp_path, {".venv/lib/python3.12/site-packages/alembic/__init__.py": ""})
+    make(tmp_path, {".venv/lib/python3.12/site-packages/psycopg/__init__.py": ""})
+    data, printed = written(tmp_path)
+    assert data["project"]["python"] == ".venv/bin/python"
+    assert "driver        psycopg\n" in printed
+
+
+def test_an_environment_of_pipenv_is_found_by_its_own_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = project(tmp_path / "shop", "URL = 1", Pipfile='[packages]\nasyncpg = "*"\n')
+    home = make(tmp_path / "envs/shop-abc", {"bin/python": "", ".project": str(root)})
+    make(tmp_path / "envs/shop-other", {"bin/python": "", ".project": "/elsewhere/shop"})
+    monkeypatch.setenv("WORKON_HOME", str(tmp_path / "envs"))
+    data, printed = written(root)
+    assert (root / data["project"]["python"]).resolve() == (home / "bin/python").resolve()
+    assert "asyncpg" in printed
+
+
+def test_a_service_that_builds_the_project_becomes_an_example(tmp_path: Path) -> None:
+    project(tmp_path / "backend", "URL = 1", Dockerfile="FROM python\nWORKDIR /srv/app\n")
+    compose = """
+version: "3"
+services:
+  db:
+    image: postgres:16
+  web:
+    restart: always
+    build:
+      dockerfile: Dockerfile
+      context: ./backend
+volumes:
+  data:
+"""
+    make(tmp_path, {"compose.yaml": compose})
+    data, printed = written(tmp_path)
+    text = (tmp_path / "runbook.toml").read_text()
+    assert data["project"]["exec"] == []
+    assert '# exec = ["docker", "compose", "exec", "-T", "web"]' in text
+    assert '# root = "/srv/app"' in text
+    assert "service web" in printed
+
+
+def test_there_are_two_environments_and_production_is_behind_staging(tmp_path: Path) -> None:
+    root = project(tmp_path, "URL = 1")
+    written(root)
+    environments = load_environments(root / "runbook.toml")
+    assert not environments["staging"].protected
+    assert environments["production"].protected
+    assert environments["production"].after == "staging"
+    lines = (root / "runbook.toml").read_text().splitlines()
+    for above, line in pairwise(lines):
+        if " = " in line and not line.startswith("#"):
+            assert above.startswith("#"), line
+
+
+def test_it_is_not_replaced_without_force(tmp_path: Path) -> None:
+    root = project(tmp_path, "URL = 1")
+    make(root, {"runbook.toml": "# mine"})
+    with pytest.raises(SafetyError, match="already"):
+        scaffold.init(root, root, force=False)
+    assert (root / "runbook.toml").read_text() == "# mine"
+    scaffold.init(root, root, force=True)
+    assert load_environments(root / "runbook.toml")
+
+
+def test_no_project_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"no alembic\.ini"):
+        scaffold.init(tmp_path, tmp_path, force=False)
+    assert not (tmp_path / "runbook.toml").exists()
+
+
+BROKEN = [
+    pytest.param({"alembic.ini": "[alembic\nnonsense"}, "No script_location", id="unreadable ini"),
+    pytest.param({"alembic.ini": INI}, "was not found", id="no script folder"),
+    pytest.param({"alembic.ini": INI, "migrations/x": ""}, "no env.py", id="no env.py"),
+    pytest.param(
+        {"alembic.ini": INI, "migrations/env.py": "def broken("}, "none that", id="syntax error"
+    ),
+    pytest.param(
+        {
+            "migrations/alembic.ini": "[alembic]\n",
+            "migrations/env.py": "from flask import current_app",
+        },
+        "Flask-Migrate",
+        id="flask-migrate",
+    ),
+    pytest.param(
+        {"alembic.ini": INI + "sqlalchemy.url = sqlite:///x.db\n", "migrations/env.py": ""},
+        "sqlite",
+        id="not PostgreSQL",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "expected"), BROKEN)
+def test_what_is_odd_is_said(tmp_path: Path, files: dict[str, str], expected: str) -> None:
+    _, printed = written(make(tmp_path, files))
+    assert expected in printed
+
+
+ROLES = [
+    ("DATABASE_URL", "url"), ("SQLALCHEMY_DATABASE_URI", "url"), ("POSTGRES_SERVER", "host"),
+    ("POSTGRES_DB", "database"), ("PGPASSWORD", "password"), ("DB_USERNAME", "user"),
+    ("DBHOST", "host"), ("DB_PORT_RO", "port"), ("DB_SOCKET", "socket"), ("DB_SCHEMA", ""),
+    ("DB_PASSWORD_FILE", ""), ("REDIS_DB", ""), ("SMTP_HOST", ""), ("HOST", ""), ("DB", ""),
+    ("MYSQL_DATABASE_URL", ""), ("DB_CONNECTION_STRING", "url"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "role"), ROLES)
+def test_what_a_name_means(name: str, role: str) -> None:
+    assert role_of(name) == role
+
+
+@pytest.mark.parametrize("name", ["wallet", "settings", "plain", "insists", "branches"])
+def test_real_projects_are_ready_after_init(
+    tmp_path: Path, database: Dsn, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    source = WALLET if name == "wallet" else PROJECTS / name
+    shutil.copytree(source, tmp_path / name)
+    ready(tmp_path, database, monkeypatch)
+
+
+def ready(folder: Path, database: Dsn, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run init and doctor as a person does; return what the doctor said."""
+    monkeypatch.chdir(folder)
+    execute(database, "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+    made = CliRunner().invoke(main, ["init"])
+    assert made.exit_code == 0, made.output
+    monkeypatch.setenv("STAGING_DATABASE_URL", database.text)
+    result = CliRunner().invoke(main, ["doctor", "-e", "staging"])
+    assert result.exit_code == 0, result.output
+    assert "staging is ready" in result.output
+    return result.output
+
+
+def test_options_in_pyproject_alone_are_enough(
+    tmp_path: Path, database: Dsn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(tmp_path, 'import os\nURL = os.environ["SHOP_DB_URL"]')
+    (tmp_path / "alembic.ini").unlink()
+    pyproject = '[tool.alembic]\nscript_location = "%(here)s/migrations"\n'
+    make(tmp_path, {"pyproject.toml": pyproject, "requirements.txt": "psycopg2-binary  # driver\n"})
+    ready(tmp_path, database, monkeypatch)
+    env = tomllib.loads((tmp_path / "runbook.toml").read_text())["project"]["env"]
+    assert env["SHOP_DB_URL"].startswith("postgresql+psycopg2://")
+    printed = scaffold.init(tmp_path, tmp_path, force=True)
+    assert "pyproject.toml [tool.alembic]" in printed
+    assert "1.16" in printed
+
+
+def test_nothing_of_the_project_is_imported(tmp_path: Path) -> None:
+    mark = tmp_path / "imported"
+    head = f'open({str(mark)!r}, "w")\nURL = 1'
+    root = project(tmp_path / "p", head)
+    written(root)
+    assert not mark.exists()
