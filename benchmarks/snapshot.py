@@ -22,9 +22,9 @@ from pathlib import Path
 import psycopg2
 
 from runbook_lib.catalog import snapshot
-from runbook_lib.cluster import EMBEDDED_BIN
 from runbook_lib.dsn import Dsn
 from runbook_lib.postgres import EmbeddedServer
+from runbook_lib.programs import EMBEDDED_BIN
 
 PROMISED = 0.35
 BATCH = 500  # tables per transaction: each takes several locks, and their number is limited

@@ -1,0 +1,5 @@
+CREATE TABLE u (id integer PRIMARY KEY);
+CREATE TABLE t (id integer PRIMARY KEY, u_id integer NOT NULL DEFAULT 1 REFERENCES u, n text, s serial,
+    g integer GENERATED ALWAYS AS (id * 2) STORED, i bigint GENERATED ALWAYS AS IDENTITY, x text);
+CREATE INDEX ON t (n);
+ALTER TABLE t ALTER x SET STORAGE EXTERNAL;

@@ -1,0 +1,1 @@
+CREATE TABLE loose (d date NOT NULL, x integer);

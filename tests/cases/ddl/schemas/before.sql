@@ -1,0 +1,1 @@
+CREATE SCHEMA old; CREATE TABLE old.t (id serial PRIMARY KEY); COMMENT ON SCHEMA old IS 'o'; COMMENT ON TABLE old.t IS 'tt';

@@ -1,0 +1,183 @@
+"""Corrective DDL: carried out, it leads from one schema to the other; undone, it leads back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+import sqlalchemy
+from conftest import execute
+
+from runbook_lib.catalog import EMPTY, PREPARE_SQL, Catalog, diff, snapshot
+from runbook_lib.ddl import Statement, create_statements, guarded
+from runbook_lib.dsn import Dsn
+from runbook_lib.postgres import EmbeddedServer
+
+CASES = Path(__file__).parent / "cases" / "ddl"
+NAMES = sorted(folder.name for folder in CASES.iterdir())
+ROLES = """DO $$ BEGIN CREATE ROLE runbook_reader; CREATE ROLE "Runbook Writer";
+EXCEPTION WHEN duplicate_object THEN NULL; END $$"""
+
+
+@pytest.fixture
+def pair(server: EmbeddedServer, database: Dsn) -> Iterator[tuple[Dsn, Dsn]]:
+    """Two empty databases: the one to change, and the one that it shall become equal to."""
+    other = database.with_database(f"{database.database}_after")
+    execute(server.dsn("postgres"), ROLES, f'CREATE DATABASE "{other.database}"')
+    yield database, other
+    execute(server.dsn("postgres"), f'DROP DATABASE "{other.database}" WITH (FORCE)')
+
+
+@contextmanager
+def session(dsn: Dsn) -> Iterator[Any]:
+    with closing(psycopg2.connect(**dsn.libpq())) as connection:
+        connection.autocommit = True
+        yield connection
+
+
+def read(dsn: Dsn) -> Catalog:
+    with session(dsn) as connection:
+        return snapshot(connection)
+
+
+def needed(dsn: Dsn, statements: tuple[Statement, ...]) -> list[str]:
+    """Return the statements whose guard is still true."""
+    with session(dsn) as connection, connection.cursor() as cursor:
+        cursor.execute(f"BEGIN; {PREPARE_SQL}")
+        found = []
+        for statement in statements:
+            cursor.execute(f"SELECT {statement.guard}")
+            if cursor.fetchone()[0]:
+                found.append(f"{statement.sql} -- {statement.guard}")
+        return found
+
+
+def run(dsn: Dsn, texts: list[str]) -> None:
+    with session(dsn) as connection, connection.cursor() as cursor:
+        for text in texts:
+            try:
+                cursor.execute("SET search_path = pg_catalog; SET check_function_bodies = off")
+                cursor.execute(text)
+            except psycopg2.Error as error:
+                raise AssertionError(f"{error}\n{text}") from error
+
+
+def load(pair: tuple[Dsn, Dsn], name: str) -> tuple[Catalog, Catalog]:
+    """Load a case's two schemas; return their catalogs."""
+    for dsn, file in zip(pair, ("before.sql", "after.sql"), strict=True):
+        text = (CASES / name / file).read_text("utf-8")
+        if text.strip():
+            execute(dsn, text)
+    return read(pair[0]), read(pair[1])
+
+
+def unlike(found: Catalog, wanted: Catalog) -> list[str]:
+    """Return what differs, as texts that a failed test can show."""
+    return [f"{one.object}: {one.before} -> {one.after}" for one in diff(found, wanted)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_statements_lead_there_and_back(pair: tuple[Dsn, Dsn], name: str) -> None:
+    before, after = load(pair, name)
+    statements = create_statements(diff(before, after), before, after)
+    run(pair[0], [statement.sql for statement in statements])
+    assert unlike(read(pair[0]), after) == []
+    assert needed(pair[0], statements) == []
+    run(pair[0], [statement.reverse for statement in reversed(statements) if statement.reverse])
+    assert unlike(read(pair[0]), before) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_statements_lead_the_other_way_too(pair: tuple[Dsn, Dsn], name: str) -> None:
+    after, before = load(pair, name)
+    statements = create_statements(diff(before, after), before, after)
+    run(pair[1], [statement.sql for statement in statements])
+    assert unlike(read(pair[1]), after) == []
+    assert needed(pair[1], statements) == []
+    run(pair[1], [statement.reverse for statement in reversed(statements) if statement.reverse])
+    assert unlike(read(pair[1]), before) == []
+
+
+@pytest.mark.parametrize("how", ["exec_driver_sql", "text"])
+@pytest.mark.parametrize("name", NAMES)
+def test_guarded_blocks_survive_any_driver_and_a_second_run(
+    pair: tuple[Dsn, Dsn], name: str, how: str
+) -> None:
+    before, after = load(pair, name)
+    statements = create_statements(diff(before, after), before, after)
+    engine = sqlalchemy.create_engine(pair[0].with_driver("psycopg2"))
+    for _ in range(2):
+        with engine.begin() as connection:
+            for statement in statements:
+                if how == "text":
+                    connection.execute(sqlalchemy.text(guarded(statement)))
+                else:
+                    connection.exec_driver_sql(guarded(statement))
+    engine.dispose()
+    assert unlike(read(pair[0]), after) == []
+
+
+def test_guards_are_true_before(pair: tuple[Dsn, Dsn]) -> None:
+    before, after = load(pair, "table")
+    statements = create_statements(diff(before, after), before, after)
+    assert len(needed(pair[0], statements)) == len(statements)
+
+
+def test_only_the_given_changes_are_carried_out(pair: tuple[Dsn, Dsn]) -> None:
+    before, after = load(pair, "constraints")
+    changes = tuple(
+        one for one in diff(before, after) if one.object == "constraint:public.p.p_pkey"
+    )
+    (statement,) = create_statements(changes, before, after)
+    assert statement.sql == "ALTER TABLE public.p ADD CONSTRAINT p_pkey PRIMARY KEY (id)"
+    assert statement.reverse == "ALTER TABLE public.p DROP CONSTRAINT p_pkey"
+    assert statement.lock == "ACCESS EXCLUSIVE on public.p"
+
+
+def test_a_value_is_added_to_an_enum_in_its_place(pair: tuple[Dsn, Dsn]) -> None:
+    execute(pair[0], "CREATE TYPE e AS ENUM ('b', 'd')")
+    execute(pair[1], "CREATE TYPE e AS ENUM ('b', 'c', 'd', 'a')")
+    before, after = read(pair[0]), read(pair[1])
+    statements = create_statements(diff(before, after), before, after)
+    assert [one.transactional for one in statements] == [False, False]
+    run(pair[0], [one.sql for one in statements])
+    with session(pair[0]) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT enum_range(NULL::e)::text")
+        assert cursor.fetchone() == ("{b,c,d,a}",)
+
+
+def test_what_would_lose_data_or_needs_an_empty_table_says_so(pair: tuple[Dsn, Dsn]) -> None:
+    execute(pair[0], "CREATE TABLE t (a bigint, b varchar(9), c text)", "CREATE TABLE gone ()")
+    execute(pair[1], "CREATE TABLE t (a integer, b varchar(10), d text NOT NULL)")
+    before, after = read(pair[0]), read(pair[1])
+    statements = create_statements(diff(before, after), before, after)
+    said = {one.object: (one.destructive, one.needs_empty) for one in statements}
+    assert said == {
+        "column:public.t.a": (True, False),
+        "column:public.t.b": (False, False),
+        "column:public.t.c": (True, False),
+        "column:public.t.d": (False, True),
+        "table:public.gone": (True, False),
+    }
+
+
+def test_an_invalid_index_is_built_anew(pair: tuple[Dsn, Dsn]) -> None:
+    execute(pair[0], "CREATE TABLE t (a integer)", "INSERT INTO t VALUES (1), (1)")
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        execute(pair[0], "CREATE UNIQUE INDEX CONCURRENTLY ix ON t (a)")
+    execute(pair[0], "DELETE FROM t")
+    execute(pair[1], "CREATE TABLE t (a integer)", "CREATE UNIQUE INDEX ix ON t (a)")
+    before, after = read(pair[0]), read(pair[1])
+    statements = create_statements(diff(before, after), before, after)
+    assert len(needed(pair[0], statements)) == 1
+    run(pair[0], [one.sql for one in statements])
+    assert unlike(read(pair[0]), after) == []
+    assert needed(pair[0], statements) == []
+
+
+def test_nothing_to_change_gives_no_statement() -> None:
+    assert create_statements((), EMPTY, EMPTY) == ()
