@@ -122,7 +122,7 @@ def run(config: str, environment: str, approve: str, by: str, as_json: bool) -> 
 
     outcome = runner.run(
         environment,
-        config=find_config(name=config),
+        config=str(find_config(name=config)),
         approve=approve,
         by=by,
         echo=(lambda text: None) if as_json else click.echo,
@@ -181,7 +181,7 @@ def verify(
     from runbook_lib import verification
 
     folder = Path(outputs) if outputs else _outputs(config)
-    results = verification.verify(folder, environment, run_name, Path(key) if key else None)
+    results = verification.verify(folder, environment, run_name, key)
     if as_json:
         click.echo(json.dumps(to_json(results), indent=2))
     else:
@@ -224,7 +224,7 @@ def monitor(config: str, environment: str, as_json: bool) -> None:
 
     outcome = runner.run(
         environment,
-        config=find_config(name=config),
+        config=str(find_config(name=config)),
         phases=("00_current_state", "06_prevention"),
         echo=(lambda text: None) if as_json else click.echo,
     )
@@ -245,7 +245,7 @@ def rollback(config: str, environment: str, way: str, approve: str, by: str) -> 
 
     outcome = runner.run(
         environment,
-        config=find_config(name=config),
+        config=str(find_config(name=config)),
         phases=("90_rollback",),
         parameters={"way": way},
         approve=approve,
