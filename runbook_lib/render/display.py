@@ -97,9 +97,28 @@ def paragraph(text: str, tone: Tone | None = None) -> Display:
 
 def filled(text: str) -> str:
     """Return ``text`` cleaned, in lines that a terminal of :data:`WIDTH` cells shows whole."""
-    return "\n".join(
-        textwrap.fill(line, WIDTH, break_on_hyphens=False) for line in clean(text).splitlines()
-    )
+    return "\n".join(fit(clean(text), WIDTH))
+
+
+def fit(text: str, width: int) -> list[str]:
+    """Return ``text`` as lines of at most ``width`` terminal cells; words break when they must."""
+    lines: list[str] = []
+    for part in text.expandtabs(4).split("\n"):
+        if cells_of(part) <= width:
+            lines.append(part)
+            continue
+        wrapped = textwrap.wrap(part, max(1, width), break_on_hyphens=False)
+        for line in wrapped or [""]:
+            lines += _halve(line, width)
+    return lines
+
+
+def _halve(line: str, width: int) -> list[str]:
+    """Break a line of wide characters, which textwrap counts as narrow ones."""
+    if cells_of(line) <= width or len(line) < 2:
+        return [line]
+    middle = len(line) // 2
+    return _halve(line[:middle], width) + _halve(line[middle:], width)
 
 
 def heading(text: str) -> Display:

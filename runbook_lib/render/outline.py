@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from runbook_lib.render.display import WIDTH, clean
+from runbook_lib.render.display import WIDTH, clean, fit
 from runbook_lib.render.marks import LOOKS
 from runbook_lib.render.picture import Node, Picture, parents_first
-from runbook_lib.render.table import fit
 
 MAX_LANES = 16
 

@@ -9,11 +9,13 @@ from runbook_lib.render.audit import binding, duration, listing
 from runbook_lib.render.display import (
     PRE,
     TINTS,
+    WIDTH,
     Display,
     block,
     clean,
     count,
     escape,
+    fit,
     heading,
     paragraph,
     stack,
@@ -152,7 +154,8 @@ def _step(number: int, item: Step) -> Display:
 def _facts(facts: Sequence[str]) -> Display:
     html = " · ".join(f"<span>{escape(fact)}</span>" for fact in facts)
     return Display(
-        f'<p style="margin:2px 0">{html}</p>', "\n".join(f"   {clean(fact)}" for fact in facts)
+        f'<p style="margin:2px 0">{html}</p>',
+        "\n".join(f"   {line}" for fact in facts for line in fit(clean(fact), WIDTH - 3)),
     )
 
 

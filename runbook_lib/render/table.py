@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from runbook_lib.render.display import (
     clean,
     escape,
     filled,
+    fit,
     folded,
     paragraph,
 )
@@ -214,7 +214,7 @@ def _names(table: Table) -> list[str]:
 
 
 def _lines(row: Sequence[Cell], index: int) -> list[str]:
-    return clean(row[index].text).splitlines() if index < len(row) else []
+    return clean(row[index].text).expandtabs(4).split("\n") if index < len(row) else []
 
 
 def column_widths(measures: Sequence[Sequence[int]]) -> list[int]:
@@ -258,23 +258,3 @@ def _text_below(table: Table, row: Row) -> list[str]:
 def _pad(text: str, width: int, right: bool) -> str:
     blanks = " " * max(0, width - cells_of(text))
     return blanks + text if right else text + blanks
-
-
-def fit(text: str, width: int) -> list[str]:
-    """Return ``text`` as lines of at most ``width`` terminal cells; words break when they must."""
-    lines: list[str] = []
-    for part in text.splitlines() or [""]:
-        if cells_of(part) <= width:
-            lines.append(part)
-            continue
-        for line in textwrap.wrap(part, max(1, width), drop_whitespace=True) or [""]:
-            lines += _halve(line, width)
-    return lines
-
-
-def _halve(line: str, width: int) -> list[str]:
-    """Break a line of wide characters, which textwrap counts as narrow ones."""
-    if cells_of(line) <= width or len(line) < 2:
-        return [line]
-    middle = len(line) // 2
-    return _halve(line[:middle], width) + _halve(line[middle:], width)
