@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
 import random
 import re
+import shutil
+import subprocess
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -65,18 +69,18 @@ class Checker(HTMLParser):
 
 def check(display: render.Display) -> Checker:
     """Hold a display to what every display promises, and return what its HTML holds."""
-    html, text = display._repr_html_(), repr(display)
+    page, text = display._repr_html_(), repr(display)
     checker = Checker()
-    checker.feed(html)
+    checker.feed(page)
     checker.close()
     assert checker.open == []
     assert {"script", "style", "link", "iframe", "object"}.isdisjoint(checker.seen)
     assert not [name for name in checker.attributes if name.startswith("on")]
     assert set(checker.headers) <= {"row", "col"}
     assert checker.seen.count("table") == checker.seen.count("caption")
-    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", html + text)
-    assert "http://" not in html
-    assert "https://" not in html
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", page + text)
+    assert "http://" not in page
+    assert "https://" not in page
     assert "<th" not in text
     return checker
 
@@ -254,8 +258,8 @@ class TestEveryDisplay:
         assert list(map(repr, first.values())) == list(map(repr, second.values()))
 
     def test_mathjax_is_told_to_leave_sql_alone(self) -> None:
-        html = render.schedule({"sql": "DO $$ BEGIN END $$"})._repr_html_()
-        assert html.startswith('<div class="runbook tex2jax_ignore mathjax_ignore"')
+        page = render.schedule({"sql": "DO $$ BEGIN END $$"})._repr_html_()
+        assert page.startswith('<div class="runbook tex2jax_ignore mathjax_ignore"')
 
     @given(st.text(max_size=60))
     @settings(max_examples=40, deadline=None)
@@ -643,3 +647,48 @@ class TestProof:
         for display in empty:
             assert "table" not in check(display).seen
             assert repr(display).endswith((".", ")."))
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not shutil.which("chromium"), reason="there is no chromium")
+class TestBrowser:
+    def test_a_phone_scrolls_no_page_sideways_and_the_picture_shows(self, tmp_path: Path) -> None:
+        """Each display in a frame as wide as a phone; the page reports what it measured."""
+        displays = {
+            **every_display("public.some_table of the tree"),
+            "wallet": render.graph(wallet()),
+        }
+        frames = "".join(
+            f'<iframe title="{name}" width="360" height="600" srcdoc="{html.escape(shown)}">'
+            "</iframe>"
+            for name, shown in ((name, item._repr_html_()) for name, item in displays.items())
+        )
+        page = tmp_path / "page.html"
+        page.write_text(f"<meta charset=utf-8><body>{frames}<script>{MEASURE}</script></body>")
+        found = json.loads(measured(page))
+        assert set(found) == set(displays)
+        for name, (width, pictures) in found.items():
+            assert width <= 360, f"{name} is {width} pixels wide"
+            assert pictures == (1 if name in ("graph", "wallet") else 0), name
+
+
+MEASURE = """
+onload = () => {
+  const found = {};
+  for (const frame of document.querySelectorAll("iframe")) {
+    const inner = frame.contentDocument;
+    const drawn = [...inner.images].filter((image) => image.naturalWidth > 0);
+    found[frame.title] = [inner.documentElement.scrollWidth, drawn.length];
+  }
+  document.body.textContent = "FOUND" + JSON.stringify(found) + "END";
+};
+"""
+
+
+def measured(page: Path) -> str:
+    """Open the page in a real browser and return what its script wrote."""
+    argv = ["chromium", "--headless", "--no-sandbox", "--disable-gpu"]
+    argv += ["--disable-background-networking", f"--user-data-dir={page.parent / 'profile'}"]
+    argv += ["--virtual-time-budget=5000", "--dump-dom", page.as_uri()]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True)
+    return html.unescape(re.findall(r"FOUND(.*?)END", done.stdout, re.DOTALL)[-1])

@@ -174,7 +174,7 @@ def _html_cell(cell: Cell, header: bool, bold: bool) -> str:
 
 def _style(align: str = "left") -> str:
     return (
-        f"text-align:{align};vertical-align:top;padding:4px 8px;max-width:420px;"
+        f"text-align:{align};vertical-align:top;padding:4px 8px;max-width:560px;"
         "overflow-wrap:break-word;border-bottom:1px solid rgba(128,128,128,0.4)"
     )
 
