@@ -872,6 +872,7 @@ class Runner:
         self.catalog: dict[str, Any] | None = None
         self.catalog_text = ""
         self.version_table = ""
+        self.prepared = False
         self.promised: set[str] | None = None
         self.finished: list[str] = []
         self.failed: set[str] = set()
@@ -1034,8 +1035,10 @@ class Runner:
         try:
             row = self.raw(
                 "SELECT CAST(now() AS text), pg_backend_pid(),"
-                " CAST(txid_current_if_assigned() AS text)"
+                " CAST(txid_current_if_assigned() AS text),"
+                " (SELECT count(*) FROM pg_prepared_statements WHERE name = 'runbook_snapshot')"
             )
+            self.prepared = bool(row[3])
             return tuple(row)
         except Exception:
             return None  # the transaction is aborted or the connection gone: the caller will see
@@ -1048,7 +1051,10 @@ class Runner:
         if alone:
             self.raw("BEGIN", fetch=False)
         self.raw(given["prepare"], fetch=False)
-        (text,) = self.raw(given["query"])
+        if not self.prepared:  # planning it takes longer than running it
+            self.raw(f"PREPARE runbook_snapshot AS {given['query']}", fetch=False)
+            self.prepared = True
+        (text,) = self.raw("EXECUTE runbook_snapshot")
         self.raw(given["restore"], fetch=False)
         if alone:
             self.raw("COMMIT", fetch=False)
@@ -1166,9 +1172,9 @@ class Runner:
     def _perform(self, revision_id: str, function: Any, keywords: dict[str, Any]) -> None:
         """Run one revision's function and see what it does, within its own transaction."""
         record = self.current = Record(revision_id)
+        before = self.moment()
         if self.replaying and self.catalog is None:
             self._first_snapshot()
-        before = self.moment()
         started = time.perf_counter()
         self.capturing = True
         try:
@@ -1337,6 +1343,7 @@ class Runner:
             rows=rows,
             promised=sorted(self.promised or ()),
             lost=[] if self.failed else self._lost(rows),
+            rolled_back=self._undone(rows) if self.failed and not self.replaying else [],
             version_table=self.version_table,
             server=self.fresh(server_version),
             sources=loaded_sources(),
@@ -1346,10 +1353,17 @@ class Runner:
         """Return the revisions that were reported as done and are not recorded."""
         if self.request.get("only") or sorted(self.promised or ()) == rows:
             return []
+        if self.request["op"] == "stamp":
+            return sorted(set(self.promised or ()).symmetric_difference(rows))
+        return self._undone(rows) or self.finished[-1:]
+
+    def _undone(self, rows: list[str]) -> list[str]:
+        """Return the finished revisions of which the version rows know nothing."""
+        if self.request.get("only"):
+            return [] if self.settings.get("transaction_per_migration") else self.finished
         known = self._recorded(rows)
         down = self.request["op"] == "downgrade"
-        lost = [item for item in self.finished if (item in known) == down]
-        return lost or self.finished[-1:]
+        return [item for item in self.finished if (item in known) == down]
 
     def _recorded(self, rows: Iterable[str]) -> set[str]:
         found: set[str] = set()
@@ -1358,7 +1372,8 @@ class Runner:
             item = waiting.pop()
             if item not in found:
                 found.add(item)
-                waiting.extend(parents(self.script.get_revision(item)))
+                with contextlib.suppress(Exception):  # a row that no file has
+                    waiting.extend(parents(self.script.get_revision(item)))
         return found
 
     def fresh(self, work: Callable[[Any], Any]) -> Any:
@@ -1390,10 +1405,11 @@ class Runner:
 
     def _snapshot_of(self, connection: Any) -> str:
         kept, self.context.connection = self.context.connection, connection
+        self.prepared = False
         try:
             return self.snapshot()
         finally:
-            self.context.connection = kept
+            self.context.connection, self.prepared = kept, False
 
 
 def server_version(connection: Any) -> str:

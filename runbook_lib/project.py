@@ -110,6 +110,7 @@ class Run:
     revisions: tuple[RevisionReplay, ...]
     rows: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    rolled_back: tuple[str, ...] = ()
     baseline: Catalog | None = None
     version_table: str = ""
     server_version: str = ""
@@ -460,6 +461,8 @@ class Conversation:
                 timer.cancel()
             self._end(process)
             listener.join(timeout=2)
+            if process.stderr and not listener.is_alive():  # else a grandchild still holds it
+                process.stderr.close()
 
     def send(self, source: bytes, request: str) -> None:
         """Write the agent's text and one request; a process that has died is told by its end."""
@@ -595,6 +598,7 @@ def _run_of(revisions: tuple[RevisionReplay, ...], facts: Mapping[str, Event]) -
         ),
         rows=tuple(final.get("rows", ())),
         lost=lost,
+        rolled_back=tuple(final.get("rolled_back", ())),
         baseline=Catalog(objects=baseline["objects"]) if baseline else None,
         version_table=final.get("version_table", ""),
         server_version=final.get("server", ""),
@@ -604,8 +608,15 @@ def _run_of(revisions: tuple[RevisionReplay, ...], facts: Mapping[str, Event]) -
 
 
 def _settled(run: Run) -> tuple[RevisionReplay, ...]:
-    """Give lost revisions the status failed, so that nobody takes them for done."""
+    """Give revisions whose work is gone the status failed, so that nobody takes them for done."""
+    cause = [item for item in run.revisions if item.error]
+    words = (
+        f"It was rolled back when {cause[0].revision_id} failed: {cause[0].error}" if cause else ""
+    )
+    gone = {**dict.fromkeys(run.rolled_back, words), **dict.fromkeys(run.lost, LOST)}
     return tuple(
-        replace(item, status="failed", error=item.error or LOST) if item.lost else item
+        replace(item, status="failed", error=gone[item.revision_id])
+        if item.revision_id in gone and not item.error
+        else item
         for item in run.revisions
     )

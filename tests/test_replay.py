@@ -1,0 +1,296 @@
+"""Replay with effects, and its cache: what did not change is not run again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from runbook_lib.catalog import apply_changes
+from runbook_lib.config import ProjectSettings
+from runbook_lib.edits import FileEdit
+from runbook_lib.effects import Replay
+from runbook_lib.errors import ConfigurationError, ProjectError
+from runbook_lib.postgres import EmbeddedServer, Scratch
+from runbook_lib.project import Project
+from runbook_lib.replay import replay
+
+PROJECTS = Path(__file__).parent / "projects"
+VERSION_TABLE = "public.alembic_version"
+PARTS = {
+    "DB_USER": "{user}",
+    "DB_HOST": "{host}",
+    "DB_PORT": "{port}",
+    "DB_NAME": "{database}",
+}
+
+
+class Desk:
+    """A copy of one project with its cache; ``run`` replays it and notes which revisions ran."""
+
+    def __init__(
+        self, folder: Path, scratch: Scratch, name: str, settings: ProjectSettings
+    ) -> None:
+        shutil.copytree(PROJECTS / name, folder / "app")
+        self.folder, self.scratch = folder, scratch
+        self.settings = replace(settings, root="app")
+        self.ran: list[str] = []
+
+    def run(self, *edits: FileEdit, exclude: tuple[str, ...] = (VERSION_TABLE,)) -> Replay:
+        project = Project(self.settings, self.folder)
+        self.ran = []
+        return replay(
+            project,
+            project.collect(),
+            self.scratch,
+            edits=edits,
+            cache_folder=self.folder / "cache",
+            exclude=exclude,
+            progress=lambda event: (
+                self.ran.append(event["revision"]) if event["event"] == "started" else None
+            ),
+        )
+
+    def write(self, name: str, body: str, down: str = "eee5") -> Path:
+        path = self.folder / f"app/migrations/versions/{name}.py"
+        path.write_text(
+            f'from alembic import op\n\nrevision = "{name}"\ndown_revision = "{down}"\n\n\n'
+            f"def upgrade():\n    op.execute({body!r})\n\n\ndef downgrade():\n    pass\n"
+        )
+        return path
+
+
+@pytest.fixture
+def scratch(server: EmbeddedServer) -> Scratch:
+    return Scratch(server.dsn("postgres"))
+
+
+@pytest.fixture
+def desk(tmp_path: Path, scratch: Scratch) -> Callable[..., Desk]:
+    def make(name: str = "plain", **settings: object) -> Desk:
+        return Desk(tmp_path, scratch, name, ProjectSettings(**settings))  # type: ignore[arg-type]
+
+    return make
+
+
+def databases(scratch: Scratch) -> set[str]:
+    connection = psycopg2.connect(**scratch.admin.libpq())
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT datname FROM pg_database WHERE datname ~ '^runbook_(kept|shadow)_'")
+        found = {name for (name,) in cursor.fetchall()}
+    connection.close()
+    return found
+
+
+def test_an_unchanged_tree_replays_nothing(desk: Callable[..., Desk]) -> None:
+    plain = desk()
+    first = plain.run()
+    assert sorted(plain.ran) == ["aaa1", "bbb2", "ccc3", "ddd4", "eee5"]
+    second = plain.run()
+    assert plain.ran == []
+    assert second == replace(first, cached=True)
+    assert first.baseline_origin == "empty"
+    assert set(first.baseline.objects) == {"extension:plpgsql", "schema:public"}
+
+
+def test_the_final_catalog_is_the_sum_of_the_effects(desk: Callable[..., Desk]) -> None:
+    done = desk("failing").run()
+    catalog = done.baseline
+    for item in done.revisions:
+        catalog = apply_changes(catalog, item.changes)
+    assert done.final == catalog
+    assert "index:public.ix_users" in done.final.objects
+    assert "table:public.alembic_version" not in done.final.objects
+
+
+def test_a_new_revision_replays_only_itself(desk: Callable[..., Desk], scratch: Scratch) -> None:
+    plain = desk()
+    plain.run()
+    plain.write("fff6", "CREATE TABLE fresh (id integer)")
+    added = plain.run()
+    assert plain.ran == ["fff6"]
+    plain.write("ggg7", "ALTER TABLE fresh ADD COLUMN more integer", down="fff6")
+    added = plain.run()
+    assert plain.ran == ["ggg7"]
+    assert [item.revision_id for item in added.revisions][-2:] == ["fff6", "ggg7"]
+    shutil.rmtree(plain.folder / "cache")
+    fresh = plain.run()
+    assert len(plain.ran) == 7
+    assert fresh.final == added.final
+    assert {item.revision_id: item.changes for item in fresh.revisions} == {
+        item.revision_id: item.changes for item in added.revisions
+    }
+
+
+def changed_revision(desk: Desk) -> None:
+    path = desk.folder / "app/migrations/versions/0005_longer_name.py"
+    path.write_text(path.read_text().replace("80", "90"))
+
+
+def changed_env(desk: Desk) -> None:
+    path = desk.folder / "app/migrations/env.py"
+    path.write_text(path.read_text() + "\n# changed\n")
+
+
+def changed_ini(desk: Desk) -> None:
+    path = desk.folder / "app/alembic.ini"
+    path.write_text(path.read_text() + "\n[other]\n")
+
+
+def spliced_in(desk: Desk) -> None:
+    desk.write("mid", "CREATE TABLE mid ()", down="ccc3")
+    path = desk.folder / "app/migrations/versions/0005_longer_name.py"
+    path.write_text(path.read_text().replace('"ddd4"', '("ddd4", "mid")'))
+
+
+def removed(desk: Desk) -> None:
+    (desk.folder / "app/migrations/versions/0005_longer_name.py").unlink()
+
+
+def damaged_cache(desk: Desk) -> None:
+    for path in (desk.folder / "cache").glob("*.json"):
+        path.write_text(path.read_text().replace("users", "losers"))
+
+
+def shadow_gone(desk: Desk) -> None:
+    desk.write("fff6", "CREATE TABLE fresh ()")
+    for name in databases(desk.scratch):
+        desk.scratch.drop(desk.scratch.dsn(name))
+
+
+def shadow_touched(desk: Desk) -> None:
+    desk.write("fff6", "CREATE TABLE fresh ()")
+    for name in databases(desk.scratch):
+        connection = psycopg2.connect(**desk.scratch.dsn(name).libpq())
+        with connection, connection.cursor() as cursor:
+            cursor.execute("DROP TABLE IF EXISTS orders")
+        connection.close()
+
+
+CHANGES = (
+    changed_revision,
+    changed_env,
+    changed_ini,
+    spliced_in,
+    removed,
+    damaged_cache,
+    shadow_gone,
+    shadow_touched,
+)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_what_could_change_a_result_replays_it_all(
+    desk: Callable[..., Desk], change: Callable[[Desk], None]
+) -> None:
+    plain = desk()
+    plain.run()
+    change(plain)
+    done = plain.run()
+    assert not done.cached
+    assert "aaa1" in plain.ran
+    assert "table:public.users" in done.final.objects
+    assert "table:public.orders" in done.final.objects
+
+
+def test_the_applications_modules_count(desk: Callable[..., Desk]) -> None:
+    """A naming convention in the application's settings changes what a revision creates."""
+    settings = desk("settings", env=PARTS)
+    settings.run()
+    assert settings.run().cached
+    path = settings.folder / "app/app/settings.py"
+    path.write_text(path.read_text() + "\n# changed\n")
+    assert not settings.run().cached
+
+
+def test_edits_are_replayed_and_not_kept_as_the_tree(desk: Callable[..., Desk]) -> None:
+    plain = desk()
+    plain.run()
+    edit = FileEdit(
+        path="migrations/versions/zzz.py",
+        before=None,
+        after='revision = "zzz"\ndown_revision = "eee5"\n\ndef upgrade():\n    pass\n',
+        reason="test",
+    )
+    assert plain.run(edit).revisions[-1].revision_id == "zzz"
+    assert plain.run(edit).cached
+    assert plain.run().revisions[-1].revision_id == "eee5"
+
+
+def test_nothing_is_left_but_the_kept_shadow(desk: Callable[..., Desk], scratch: Scratch) -> None:
+    before = databases(scratch)
+    desk("failing").run()
+    assert databases(scratch) == before
+
+
+def test_failures_are_cached_with_their_errors(desk: Callable[..., Desk]) -> None:
+    failing = desk("failing")
+    first = failing.run()
+    again = failing.run()
+    assert again.cached
+    errors = {item.revision_id: item.error for item in again.revisions if item.error}
+    assert set(errors) == {"f2", "f7", "f9"}
+    assert errors == {item.revision_id: item.error for item in first.revisions if item.error}
+
+
+def test_excluded_tables_count_for_nothing(desk: Callable[..., Desk]) -> None:
+    done = desk().run(exclude=(VERSION_TABLE, "public.orders"))
+    assert not [key for key in done.final.objects if "orders" in key]
+    assert not [c for item in done.revisions for c in item.changes if "orders" in c.object]
+
+
+def test_a_baseline_is_loaded_first(desk: Callable[..., Desk]) -> None:
+    based = desk(baseline="past.sql")
+    (based.folder / "past.sql").write_text(
+        "CREATE TABLE old (id integer PRIMARY KEY);\n"
+        "CREATE TABLE other (id integer);\nCOPY other FROM stdin;\n1\n\\.\n"
+        "ALTER TABLE old OWNER TO runbook_test_owner;\n"
+        "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY);\n"
+    )
+    based.write("a_revision_id_that_is_longer_than_the_column", "ALTER TABLE old ADD x integer")
+    done = based.run()
+    assert done.baseline_origin == "given"
+    assert "table:public.old" in done.baseline.objects
+    assert done.revisions[-1].changes[0].object == "column:public.old.x"
+    (based.folder / "past.sql").write_text("CREATE TABLE old (id bigint);")
+    assert not based.run().cached
+
+
+def test_a_function_can_make_the_baseline(desk: Callable[..., Desk]) -> None:
+    based = desk("settings", env=PARTS, baseline="callable:app.past:create")
+    past = based.folder / "app/app/past.py"
+    past.write_text(
+        "from sqlalchemy import create_engine, text\n\n\ndef create(url):\n"
+        "    url = url.replace('postgresql:', 'postgresql+psycopg2:')\n"
+        "    with create_engine(url).begin() as connection:\n"
+        "        connection.execute(text('CREATE TABLE old (id integer)'))\n"
+    )
+    assert "table:public.old" in based.run().baseline.objects
+    past.write_text("def create():\n    raise ValueError('no past')\n")
+    based.settings = replace(based.settings, x=("again",))
+    with pytest.raises(ProjectError, match="no past"):
+        based.run()
+
+
+def test_a_missing_baseline_is_said(desk: Callable[..., Desk]) -> None:
+    with pytest.raises(ConfigurationError, match=r"baseline = 'past.sql' is no .sql file"):
+        desk(baseline="past.sql").run()
+
+
+def test_two_at_once_do_not_disturb_each_other(desk: Callable[..., Desk]) -> None:
+    """The kept shadow is one process's at a time; the other one starts from the beginning."""
+    plain = desk()
+    plain.run()
+    plain.write("fff6", "CREATE TABLE fresh (id integer)")
+    locks = list((plain.folder / "cache").glob("*.lock"))
+    assert len(locks) == 1
+    with locks[0].open("w") as stream:
+        import fcntl
+
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        plain.run()
+    assert len(plain.ran) == 6
