@@ -13,7 +13,7 @@ from runbook_lib.errors import RunbookError
 from runbook_lib.evidence import PhaseResult, RunFolder
 from runbook_lib.forensics import Audit
 from runbook_lib.pages import frame, table, word
-from runbook_lib.plan import Plan, Rehearsal, StepResult
+from runbook_lib.plan import Plan, Rehearsal, Step, StepResult
 from runbook_lib.promotion import Approval, Deployment
 from runbook_lib.scrub import Scrub
 from runbook_lib.validation import Validation
@@ -108,21 +108,36 @@ def _planned(plan: Plan | None) -> str:
     if plan is None:
         return _missing("No plan was made, or none could be proven.")
     rows = [
-        (str(number), escape(step.title), _sql(step.sql), _sql(step.reverse), escape(step.lock))
+        (str(number), escape(step.title), _undone(step), escape(step.lock) or "none")
         for number, step in enumerate(plan.steps, 1)
     ]
-    edits = "".join(
-        f"<p>File <code>{escape(e.path)}</code>: {escape(e.reason)}</p>" for e in plan.edits
-    )
+    files = [(f"<code>{escape(item.path)}</code>", escape(item.reason)) for item in plan.edits]
     return (
         f"<p>Strategy {escape(plan.strategy)}, digest <code>{plan.digest}</code>.</p>\n"
-        + (table(("Step", "What", "SQL", "Undone by", "Lock"), rows) if rows else "")
-        + edits
+        + (table(("Step", "What", "Undone by", "Lock"), rows) if rows else "")
+        + "".join(_sql(number, step) for number, step in enumerate(plan.steps, 1))
+        + (table(("File", "Why it changes"), files) if files else "")
     )
 
 
-def _sql(statements: Sequence[str]) -> str:
-    return f"<pre>{escape(chr(10).join(statements))}</pre>" if statements else "–"
+def _undone(step: Step) -> str:
+    if step.reverse:
+        return "its reverse, below"
+    return "a way of 8" if step.reversible else "restoring the backup only"
+
+
+def _sql(number: int, step: Step) -> str:
+    """What a step sends and what undoes it; long texts are folded, and can be unfolded."""
+    blocks = []
+    for name, statements in (("What runs", step.sql), ("What undoes it", step.reverse)):
+        text = "\n".join(statements)
+        if text:
+            is_open = " open" if text.count("\n") < 12 else ""
+            blocks.append(
+                f"<details{is_open}><summary>{name} in step {number}</summary>"
+                f"<pre>{escape(text)}</pre></details>"
+            )
+    return "\n".join(blocks)
 
 
 def _rehearsed(folder: RunFolder, validation: Validation | None) -> str:

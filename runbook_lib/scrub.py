@@ -90,8 +90,9 @@ def _pattern(forms: tuple[str, ...]) -> re.Pattern[str]:
 
 @functools.lru_cache(maxsize=32)
 def _path_pattern(places: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
+    """A path at the beginning of a word, or behind a colour: a traceback has ESC[32m/path."""
     paths = "|".join(re.escape(path) for path, _ in places)
-    return re.compile(rf"(?<![\w.\-])(?:{paths})(?![\w\-])")
+    return re.compile(rf"(?:(?<![\w.\-])|(?<=[0-9]m))(?:{paths})(?![\w\-])")
 
 
 def scrub_for(environment: Environment) -> Scrub:
@@ -216,6 +217,16 @@ def _notebook_leaks(path: Path, name: str, scrub: Scrub) -> Iterator[Leak]:
             yield Leak(file=name, cell=index)
     if any(scrub.leaks(text) for text in _texts(notebook)):
         yield Leak(file=name)
+
+
+def find_paths(path: Path, scrub: Scrub) -> tuple[str, ...]:
+    """Return the placeholders of the machine's paths that a text file names, sorted."""
+    text = path.read_text(errors="replace")
+    try:
+        texts: Iterable[str] = _texts(json.loads(text))
+    except ValueError:
+        texts = (text,)
+    return tuple(sorted({name for item in texts for name in scrub.paths(item)}))
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -33,7 +33,7 @@ from runbook_lib.evidence import (
 )
 from runbook_lib.forensics import Target
 from runbook_lib.promotion import Approval
-from runbook_lib.scrub import Scrub, find_leaks
+from runbook_lib.scrub import Scrub, find_leaks, find_paths
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:alembic-runbook:run:v1"
@@ -184,7 +184,7 @@ def _path_notes(folder: RunFolder, scrub: Scrub) -> tuple[str, ...]:
     notes = []
     for name in list_files(folder):
         if name.endswith((".json", ".jsonl", ".html", ".ipynb", ".patch")):
-            found = scrub.paths((folder.path / name).read_text(errors="replace"))
+            found = find_paths(folder.path / name, scrub)
             if found:
                 notes.append(f"{name} names a folder of the machine ({', '.join(found)}).")
     return tuple(notes)

@@ -177,29 +177,33 @@ def _head(home: Path) -> Link | None:
 
 
 def _order_faults(home: Path, sealed: dict[str, Sealed]) -> dict[str, str]:
-    """Each sealed run is named by at most one other, and the head's chain reaches them all."""
+    """Say which sealed runs the chain that ends at the head does not reach, and why."""
+    if _head(home) is None and len(sealed) > 1:
+        return {max(sealed): f"{HEAD} is gone or was changed, so nothing tells the last run"}
+    reached, whole = _walk_back(_newest(home, sealed), sealed)
+    heirs = {_before(sealed[name]): name for name in reached}
     faults: dict[str, str] = {}
-    children: dict[str, str] = {}
-    for name, run in sorted(sealed.items()):
-        before = run.record.previous.run if run.record.previous else ""
-        if before in children:
+    for name in sorted(set(sealed) - reached):
+        before = _before(sealed[name])
+        if before in heirs:
             faults[name] = (
-                f"the chain is broken: {children[before]} also names "
-                f"{before or 'no run'} as the one before it"
+                f"it is not on the chain: {heirs[before]} also names {before or 'no run'} as the "
+                "one before it"
             )
-        children.setdefault(before, name)
-    reached, whole = _walk_back(_newest(home, children), sealed)
-    if whole:
-        beside = sorted(set(sealed) - reached - set(faults))
-        faults.update((name, f"it is not on the chain that ends at {HEAD}") for name in beside)
+        elif whole:
+            faults[name] = f"it is not on the chain that ends at {HEAD}"
     return faults
 
 
-def _newest(home: Path, children: dict[str, str]) -> str:
+def _before(run: Sealed) -> str:
+    return run.record.previous.run if run.record.previous else ""
+
+
+def _newest(home: Path, sealed: dict[str, Sealed]) -> str:
     """The head pointer may lag by one run: a crash between the seal and the pointer."""
     head = _head(home)
     name = head.run if head else ""
-    return children.get(name, name)
+    return next((other for other, run in sorted(sealed.items()) if _before(run) == name), name)
 
 
 def _walk_back(name: str, sealed: dict[str, Sealed]) -> tuple[set[str], bool]:
@@ -207,6 +211,5 @@ def _walk_back(name: str, sealed: dict[str, Sealed]) -> tuple[set[str], bool]:
     reached: set[str] = set()
     while name in sealed and name not in reached:
         reached.add(name)
-        before = sealed[name].record.previous
-        name = before.run if before else ""
+        name = _before(sealed[name])
     return reached, not name

@@ -226,6 +226,12 @@ class TestVerify:
         assert third.record.previous.run == second.folder.name
         assert all(result.ok for result in verify(environment.outputs))
 
+    def test_a_lost_head_pointer_is_told(self, environment: Environment) -> None:
+        (sealed_run(environment).folder.path.parent / "HEAD.json").unlink()
+        assert all(result.ok for result in verify(environment.outputs)), "as after a crash"
+        (sealed_run(environment).folder.path.parent / "HEAD.json").write_text("{")
+        assert "HEAD.json is gone or was changed" in only(verify(environment.outputs)).sentence
+
     def test_a_second_run_behind_the_same_one_is_told(self, environment: Environment) -> None:
         first = sealed_run(environment)
         hidden = sealed_run(environment, "forged").folder.path
@@ -234,8 +240,9 @@ class TestVerify:
         head.write_text(json.dumps({"run": first.folder.name, "sha256": first.sha256}))
         sealed_run(environment)
         aside.rename(hidden)
-        bad = [result for result in verify(environment.outputs) if not result.ok]
-        assert "also names" in bad[0].sentence
+        bad = only(verify(environment.outputs))
+        assert bad.name.endswith(hidden.name)
+        assert "also names" in bad.sentence
 
     def test_an_unsealed_run_proves_nothing(self, environment: Environment) -> None:
         RunFolder.open(environment)
@@ -297,6 +304,10 @@ class TestSecrets:
         assert scrub.clean(text) == "<project>/versions/a.py and <python>/bin and <home>/x"
         other = f"/data{environment.folder}/a {environment.folder}-other/a"
         assert scrub.clean(other).startswith(f"/data{environment.folder}/a ")
+
+    def test_a_path_behind_a_colour_is_replaced(self, environment: Environment) -> None:
+        text = f"File \x1b[32m{environment.folder}/a.py\x1b[39m"
+        assert scrub_for(environment).clean(text) == "File \x1b[32m<project>/a.py\x1b[39m"
 
     def test_placeholders_are_escaped_in_markup(self, environment: Environment) -> None:
         data = {
