@@ -204,12 +204,12 @@ def lint(config: str, environment: str, as_json: bool) -> None:
     from runbook_lib import lint as linting
     from runbook_lib import render
     from runbook_lib.project import Project
-    from runbook_lib.revisions import parse_tree, tree_findings
+    from runbook_lib.revisions import parse_tree
 
     loaded = load_environment(environment, config)
     tree = Project(loaded.project, loaded.folder).collect()
     graph = parse_tree(tree)
-    found = (*tree_findings(graph, 32), *linting.lint(graph, tree))
+    found = linting.lint(graph, tree)
     click.echo(json.dumps(to_json(found), indent=2) if as_json else render.findings(found))
     sys.exit(_findings_code(found))
 

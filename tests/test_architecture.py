@@ -1,0 +1,73 @@
+"""The house keeps its order: imports go one way, and modules stay small."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import runbook_lib
+
+ROOT = Path(runbook_lib.__file__).parent
+# One script by nature: it is sent whole to another interpreter over standard input.
+WHOLE = {"agent.py"}
+LONGEST = 400
+
+
+def modules() -> dict[str, Path]:
+    """Every module by its dotted name; ``render`` counts as one room."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        name = path.relative_to(ROOT.parent).with_suffix("").as_posix().replace("/", ".")
+        found[name.removesuffix(".__init__")] = path
+    return found
+
+
+def imported(path: Path) -> set[str]:
+    """What a module imports of the library when it is loaded itself."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("runbook_lib"):
+            module = node.module or ""
+            own = {f"{module}.{alias.name}" for alias in node.names}
+            found |= (own & set(modules())) or {module}
+    return found
+
+
+def test_imports_go_one_way() -> None:
+    graph = {name: imported(path) - {name, "runbook_lib"} for name, path in modules().items()}
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError
+    assert order.index("runbook_lib.errors") < order.index("runbook_lib.cli")
+
+
+def test_pure_rooms_touch_no_database_and_no_file() -> None:
+    effects = {"psycopg2", "subprocess", "runbook_lib.postgres", "runbook_lib.project"}
+    pure = (
+        "artifacts branches catalog ddl differences effects findings forensics graph inference "
+        "planning plan revisions verdicts versions auditing"
+    ).split()
+    for name in pure:
+        tree = ast.parse((ROOT / f"{name}.py").read_text())
+        used = {
+            alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names
+        } | imported(ROOT / f"{name}.py")
+        assert not used & effects, name
+
+
+def test_only_two_rooms_open_the_target_for_writing() -> None:
+    """Everything else holds it through a session with default_transaction_read_only = on."""
+    writers = {
+        path.stem
+        for path in ROOT.glob("*.py")
+        if "phase.dsn, read_only=False" in path.read_text()
+    }
+    assert writers == {"deployment", "going_back"}
+
+
+def test_modules_stay_small() -> None:
+    long = {
+        path.name: lines
+        for path in modules().values()
+        if (lines := len(path.read_text().splitlines())) > LONGEST and path.name not in WHOLE
+    }
+    assert not long
