@@ -1051,6 +1051,10 @@ class Runner:
         if alone:
             self.raw("BEGIN", fetch=False)
         self.raw(given["prepare"], fetch=False)
+        if not alone and not self.raw("SELECT current_setting('runbook.jit', true)")[0]:
+            alone = True  # the revision sent COMMIT itself, and the driver has not noticed
+            self.raw("BEGIN", fetch=False)
+            self.raw(given["prepare"], fetch=False)
         if not self.prepared:  # planning it takes longer than running it
             self.raw(f"PREPARE runbook_snapshot AS {given['query']}", fetch=False)
             self.prepared = True
