@@ -1,0 +1,1 @@
+"""The fault suite: every way in which real databases were found broken."""
