@@ -6,14 +6,16 @@ of its own with the two databases, and the files with their addresses.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from psycopg2.extensions import encrypt_password
 
 from runbook_lib.config import FILE_NAME, load_environment
 from runbook_lib.dsn import Dsn, redact
-from runbook_lib.errors import ConfigurationError, ProjectError
+from runbook_lib.errors import ConfigurationError, ProjectError, SafetyError
 from runbook_lib.postgres import (
     Cluster,
     Connection,
@@ -94,28 +96,48 @@ def make_demo(root: Path, *, scale: Sequence[str] = (), echo: Echo = print) -> D
 def run(echo: Echo = print, *, root: Path = CHECKOUT, scale: Sequence[str] = ()) -> int:
     """Make the demonstration, go through it as a person would, and prove how it ended.
 
-    Returns the exit code: 0, or that of the run which stopped it.
+    Returns the exit code: 0, or that of the run which stopped it. Raises SafetyError while
+    another demonstration is at work here.
     """
-    echo("The wallet: its databases and its Alembic history have come apart.")
-    demo = make_demo(root, scale=scale, echo=echo)
-    for name, address in demo.addresses.items():
-        echo(f"  {name}: database {address.database}, {demo.transactions[name]:,} transactions")
-    code = _tour(demo, echo)
-    proven = code == 0 and _prove(demo, echo)
-    _farewell(demo, echo)
-    return code or (0 if proven else 1)
+    with _alone(root):
+        echo("The wallet: its databases and its Alembic history have come apart.")
+        demo = make_demo(root, scale=scale, echo=echo)
+        for name, address in demo.addresses.items():
+            echo(f"  {name}: database {address.database}, {demo.transactions[name]:,} transactions")
+        code = _tour(demo, echo)
+        proven = code == 0 and _prove(demo, echo)
+        _farewell(demo, echo)
+        return code or (0 if proven else 1)
 
 
 def stop(echo: Echo = print, *, root: Path = CHECKOUT) -> int:
-    """Stop the servers that the demonstration started. Returns the exit code, always 0."""
+    """Stop the servers that the demonstration started. Returns the exit code, always 0.
+
+    Raises SafetyError while a demonstration is at work here.
+    """
     state = load_environment("staging", str(root / FILE_NAME)).state_folder
-    folders = [root / ".demo" / "pg", *state.glob("postgres-*")]
-    for folder in folders:
-        if (folder / "postmaster.pid").exists():
-            Cluster(folder=folder.resolve(), binaries=EMBEDDED_BIN).stop()
-            echo(f"Stopped the server in {folder.parent.name}/{folder.name}.")
+    with _alone(root):
+        for folder in (root / ".demo" / "pg", *state.glob("postgres-*")):
+            if (folder / "postmaster.pid").exists():
+                Cluster(folder=folder.resolve(), binaries=EMBEDDED_BIN).stop()
+                echo(f"Stopped the server in {folder.parent.name}/{folder.name}.")
     echo("The demonstration's servers are down. Its files are in .demo; deleting them is safe.")
     return 0
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Hold the demonstration's lock: a second one would take the databases from under the first."""
+    folder = root / ".demo"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SafetyError(
+                "Another demonstration is at work in this checkout.", "Wait until it has ended."
+            ) from None
+        yield
 
 
 def _tour(demo: Demo, echo: Echo) -> int:
