@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from runbook_lib import definitions, lookups
@@ -22,7 +23,7 @@ def alterations(
     """Yield the statements that turn ``old`` into ``new``, comments aside."""
     kind, _ = split(key)
     if kind == "column":
-        yield from _column(key, old, new)
+        yield from _column(key, old, new, before, after)
     elif kind == "table":
         yield from _table(key, old, new)
     elif kind == "sequence":
@@ -44,6 +45,10 @@ def alterations(
 def differing(old: Aspects, new: Aspects) -> set[str]:
     """Return the names of the aspects that differ."""
     return {name for name in {*old, *new} if old.get(name) != new.get(name)}
+
+
+def _without(aspects: Aspects, name: str) -> Aspects:
+    return {key: value for key, value in aspects.items() if key != name}
 
 
 def _only(old: Aspects, new: Aspects, aspect: str) -> bool:
@@ -121,16 +126,20 @@ def _enable(key: str, old: Aspects, new: Aspects) -> Statement:
     )
 
 
-def _column(key: str, old: Aspects, new: Aspects) -> Iterator[Statement]:
+def _column(
+    key: str, old: Aspects, new: Aspects, before: Catalog, after: Catalog
+) -> Iterator[Statement]:
     changed = differing(old, new)
     if "generated" in changed:
         yield _regenerated(key, old, new)
         return
     if {"type", "collation"} & changed:
-        yield _retyped(key, old, new)
+        yield _retyped(key, old, new, before, after)
     if "nullable" in changed and "identity" not in old:
         yield _nullable(key, old, new)
-    if {"default", "identity", "identity_options"} & changed:
+    if {"type", "collation"} & changed:  # the default went along with the type
+        old, new = (_without(side, "default") for side in (old, new))
+    if {"default", "identity", "identity_options"} & differing(old, new):
         yield _given(key, old, new)
     if "nullable" in changed and "identity" in old:
         yield _nullable(key, old, new)
@@ -154,7 +163,7 @@ def _altered(key: str, condition: str, sql: str, reverse: str, loses: bool = Fal
     )
 
 
-def _retyped(key: str, old: Aspects, new: Aspects) -> Statement:
+def _retyped(key: str, old: Aspects, new: Aspects, before: Catalog, after: Catalog) -> Statement:
     collation = new.get("collation")
     collated = (
         f"a.attcollation <> to_regcollation({literal(collation)})"
@@ -163,11 +172,28 @@ def _retyped(key: str, old: Aspects, new: Aspects) -> Statement:
     )
     return _altered(
         key,
-        f"(format_type(a.atttypid, a.atttypmod) <> {literal(new['type'])} OR {collated})",
-        _retype(key, old, new),
-        _retype(key, new, old),
+        f"(format_type(a.atttypid, a.atttypmod) <> {literal(new['type'])} OR {collated} "
+        f"OR {_other_default(new)})",
+        _around(key, _retype(key, old, new), before, after),
+        _around(key, _retype(key, new, old), after, before),
         loses=not _widens(old.get("type", ""), new.get("type", "")),
     )
+
+
+def _around(key: str, sql: str, before: Catalog, after: Catalog) -> str:
+    """Take generated columns that use the column away first, and make them anew afterwards."""
+    _, bare = member(split(key)[1])
+    owner = table_of(key)
+    word = re.compile(rf"(?<![\w.]){re.escape(identifier(bare))}(?!\w)")
+    users = [
+        one
+        for one, aspects in definitions.columns(owner, before).items()
+        if word.search(aspects.get("generated", ""))
+    ]
+    made = [
+        definitions.make(one, after.objects[one], after) for one in users if one in after.objects
+    ]
+    return ";\n".join([*(definitions.drop(one) for one in users), sql, *made])
 
 
 def _retype(key: str, old: Aspects, new: Aspects) -> str:
@@ -210,18 +236,20 @@ def _nullable(key: str, old: Aspects, new: Aspects) -> Statement:
 
 def _given(key: str, old: Aspects, new: Aspects) -> Statement:
     """Default and identity together: the one has to go before the other can come."""
-    default = new.get("default")
     code = {"always": "a", "by default": "d"}.get(new.get("identity", ""), "")
-    current = (
-        "(SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d "
-        "WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum)"
-    )
-    wanted = "NULL" if default is None else literal(default)
     return _altered(
         key,
-        f"({current} IS DISTINCT FROM {wanted} OR a.attidentity <> '{code}')",
+        f"({_other_default(new)} OR a.attidentity <> '{code}')",
         _give(key, old, new),
         _give(key, new, old),
+    )
+
+
+def _other_default(aspects: Aspects) -> str:
+    wanted = literal(aspects["default"]) if "default" in aspects else "NULL"
+    return (
+        "(SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d "
+        f"WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) IS DISTINCT FROM {wanted}"
     )
 
 
@@ -393,7 +421,7 @@ def owning(key: str, old: str | None, new: str | None) -> Statement:
     if new:
         table, bare = member(new)
         owner += f" AND d.refobjid = to_regclass({literal(table)}) AND a.attname = {literal(bare)}"
-    guard = f"{found} IS NOT NULL AND {'NOT ' if new else ''}{owner})"
+    guard = f"{'NOT ' if new else ''}{owner})"
     return Statement(sql=owned(new), guard=guard, reverse=owned(old), object=key)
 
 
@@ -456,7 +484,7 @@ def granting(key: str, grantee: str, old: str | None, new: str | None) -> Iterat
     if old is not None or new == "none":
         yield f"REVOKE ALL{column} ON {where} FROM {grantee}"
     if old == "none" and new is None:
-        yield f"GRANT {_by_default(kind)} ON {where} TO {grantee}"
+        yield f"GRANT {lookups.usual(kind)} ON {where} TO {grantee}"
     granted = [one for one in (new or "").split(", ") if one and one != "none"]
     for option in ("", " WITH GRANT OPTION"):
         chosen = [
@@ -466,7 +494,3 @@ def granting(key: str, grantee: str, old: str | None, new: str | None) -> Iterat
         ]
         if chosen:
             yield f"GRANT {', '.join(chosen)} ON {where} TO {grantee}{option}"
-
-
-def _by_default(kind: str) -> str:
-    return "USAGE" if kind in ("type", "domain") else "EXECUTE"

@@ -89,8 +89,8 @@ def removal(key: str, aspects: Aspects, catalog: Catalog) -> Statement | None:
     if not sql:
         return None
     restored = [make(key, aspects, catalog)]
-    if "comment" in aspects:
-        restored.append(comment(key, aspects["comment"]))
+    whole = {key: aspects, **(columns(split(key)[1], catalog) if kind == "table" else {})}
+    restored += [comment(one, it["comment"]) for one, it in whole.items() if "comment" in it]
     return Statement(
         sql=sql,
         guard=lookups.present(key),

@@ -176,8 +176,17 @@ def privileges(key: str, grantee: str, wanted: str | None) -> str:
             f"UPDATE' AND ({listed}) IS DISTINCT FROM 'DELETE, INSERT, MAINTAIN, REFERENCES, "
             "SELECT, TRIGGER, TRUNCATE, UPDATE'"
         )
+    if wanted is None and grantee == "PUBLIC":
+        wanted = usual(kind)
     text = "NULL" if wanted in (None, "none") else literal(wanted or "")
-    return f"{present(key)} AND ({listed}) IS DISTINCT FROM {text}"
+    return f"({listed}) IS DISTINCT FROM {text}"
+
+
+def usual(kind: str) -> str | None:
+    """Return what everybody may do with such an object by default."""
+    if kind in ("type", "domain"):
+        return "USAGE"
+    return "EXECUTE" if kind in _ROUTINES else None
 
 
 def _acl(kind: str, name: str, key: str) -> tuple[str, str, str]:

@@ -136,7 +136,7 @@ WITH member AS (
     SELECT 'label', t.name || '.' ||
         CASE WHEN quote_ident(l.enumlabel) = CAST(l.enumlabel AS text) OR l.enumlabel ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(l.enumlabel AS text) ELSE quote_ident(l.enumlabel) END,
-        NULL, NULL, 0, '{}'
+        NULL, t.oid, CAST(row_number() OVER (ORDER BY l.enumsortorder) AS integer), '{}'
     FROM pg_catalog.pg_enum l
     JOIN typ t ON t.oid = l.enumtypid
 
@@ -402,23 +402,25 @@ WITH member AS (
             FROM (
                 SELECT CASE r.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized_view'
                     WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign_table' ELSE 'table' END
-                    || chr(58) || r.name AS name, r.relacl AS acl, r.relowner AS owner
+                    || chr(58) || r.name AS name, r.relacl AS acl, r.relowner AS owner,
+                    false AS usual
                 FROM rel r WHERE r.relacl IS NOT NULL
                 UNION ALL
-                SELECT 'column' || chr(58) || a.name, a.attacl, a.relowner
+                SELECT 'column' || chr(58) || a.name, a.attacl, a.relowner, false
                 FROM att a WHERE a.attacl IS NOT NULL
                 UNION ALL
-                SELECT 'schema' || chr(58) || ns.name, ns.nspacl, ns.nspowner
+                SELECT 'schema' || chr(58) || ns.name, ns.nspacl, ns.nspowner, false
                 FROM ns WHERE ns.nspacl IS NOT NULL
                 UNION ALL
-                SELECT 'type' || chr(58) || t.name, t.typacl, t.typowner
+                SELECT 'type' || chr(58) || t.name, t.typacl, t.typowner, true
                 FROM typ t WHERE t.typacl IS NOT NULL
                 UNION ALL
-                SELECT f.kind || chr(58) || f.name, f.proacl, f.proowner
+                SELECT f.kind || chr(58) || f.name, f.proacl, f.proowner, true
                 FROM fun f WHERE f.proacl IS NOT NULL
             ) p
             CROSS JOIN LATERAL aclexplode(p.acl) x
             WHERE x.grantee <> p.owner
+                AND NOT (x.grantee = 0 AND p.usual AND NOT x.is_grantable)
                 AND NOT (p.name = 'schema' || chr(58) || 'public' AND x.grantee = 0)
         ) e
         GROUP BY e.name, e.grantee
@@ -437,6 +439,7 @@ WITH member AS (
 SELECT concat('{', string_agg(to_json(o.kind || chr(58) || o.name) || ': ' ||
     CASE WHEN d.comment IS NULL THEN o.aspects
         WHEN o.aspects = '{}' THEN '{' || d.comment || '}'
-        ELSE left(o.aspects, -1) || ', ' || d.comment || '}' END, ', '), '}')
+        ELSE left(o.aspects, -1) || ',' || d.comment || '}' END,
+    ',' ORDER BY o.oid, o.sub), '}')
 FROM object o
 LEFT JOIN note d ON d.objoid = o.oid AND d.classoid = o.class AND d.objsubid = o.sub
