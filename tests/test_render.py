@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import html
 import json
 import random
@@ -476,6 +477,14 @@ class TestTables:
         text = repr(render.findings(found))
         assert text.index("✗ error") < text.index("! warning") < text.index("i info")
         assert text.startswith("3 findings: 1 error, 1 warning, 1 for information")
+
+    def test_many_effects_are_counted_by_kind(self) -> None:
+        many = [f"+ column public.t.c{n}" for n in range(30)] + ["+ table public.t", "- index i"]
+        item = dataclasses.replace(revision("a"), effects=tuple(many), touches_rows=True)
+        text = repr(render.revisions(audit((item,))))
+        for line in ("+ 30 columns", "+ 1 table", "- 1 index", "changes rows"):
+            assert line in text
+        assert "public.t.c7" not in text
 
     def test_evidence_without_a_name_is_of_what_record_and_database_disagree_on(self) -> None:
         text = repr(render.evidence(wallet()))

@@ -19,6 +19,8 @@ from runbook_lib.render.marks import (
 )
 from runbook_lib.render.table import LONG, Cell, Column, table
 
+SHORT = 8
+
 
 def binding(facts: Mapping[str, str], caption: str = "What this notebook is bound to") -> Display:
     """Names and values, such as the database, its redacted address, and the heads."""
@@ -77,7 +79,7 @@ def _tally(items: Sequence[RevisionVerdict]) -> str:
 
 def _revision_row(item: RevisionVerdict) -> tuple[Cell, ...]:
     votes = Counter(fact.speaks for fact in item.evidence)
-    effects = [*item.effects, *(["changes rows"] if item.touches_rows else [])]
+    effects = [*_brief(item.effects), *(["changes rows"] if item.touches_rows else [])]
     return (
         Cell(item.revision_id, code=True),
         Cell(yes_no(item.recorded)),
@@ -89,6 +91,16 @@ def _revision_row(item: RevisionVerdict) -> tuple[Cell, ...]:
         Cell("\n".join(effects) or "nothing in the catalog"),
         Cell(item.reason),
     )
+
+
+def _brief(effects: Sequence[str]) -> list[str]:
+    """Return a few effects as they are; of many, how many there are of each kind."""
+    if len(effects) <= SHORT:
+        return list(effects)
+    tally = Counter(tuple(clean(line).split()[:2]) for line in effects)
+    if len(tally) > SHORT or any(len(kind) < 2 for kind in tally):
+        return [*effects[:SHORT], f"… and {len(effects) - SHORT:,} more"]
+    return [f"{sign} {count(number, noun)}" for (sign, noun), number in tally.items()]
 
 
 def evidence(audit: Audit, revision_id: str = "") -> Display:
@@ -121,6 +133,8 @@ def _evidence_of(item: RevisionVerdict) -> Display:
             )
             for fact in facts
         ],
+        quiet=sum(fact.speaks == "for" for fact in facts),
+        quiet_noun="objects and aspects that speak for it",
         empty=f"{caption} No object speaks for or against it.",
     )
 

@@ -115,10 +115,10 @@ def plan(proposed: Plan | None) -> Display:
     )
 
 
-def _edit_kind(before: str | None, after: str | None) -> str:
+def _edit_kind(before: str | None, after: str | None) -> Cell:
     if before is None:
-        return "+ added"
-    return "✗ removed" if after is None else "≈ changed"
+        return Cell("+ added", "note")
+    return Cell("✗ removed", "warn") if after is None else Cell("≈ changed", "note")
 
 
 def steps(items: Sequence[Step]) -> Display:

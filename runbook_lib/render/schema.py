@@ -59,8 +59,14 @@ def _comparison_row(item: Comparison, with_kind: bool) -> tuple[Cell, ...]:
         status_cell(item.status),
         Cell(item.expected or "(absent)", code=bool(item.expected)),
         Cell(item.found or "(absent)", code=bool(item.found)),
-        Cell(item.revision_id or "no revision", code=bool(item.revision_id)),
+        _maker(item),
     )
+
+
+def _maker(item: Comparison) -> Cell:
+    if item.status == "extra" and not item.revision_id:
+        return Cell("no revision")
+    return Cell(item.revision_id, code=True)
 
 
 def differences(items: Sequence[Comparison]) -> Display:
@@ -119,5 +125,5 @@ def _difference_row(item: Comparison, with_it: str) -> tuple[Cell, ...]:
         Cell(item.table or "–", code=bool(item.table)),
         *(Cell(item.kind), Cell(item.name, code=True), status_cell(item.status)),
         *(Cell(expected or "(absent)", code=True), Cell(found or "(absent)", code=True)),
-        Cell(item.revision_id or "no revision", code=bool(item.revision_id)),
+        _maker(item),
     )

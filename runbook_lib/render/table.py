@@ -24,7 +24,7 @@ from runbook_lib.render.display import (
 if TYPE_CHECKING:
     import pandas as pd
 
-LONG = 60
+LONG = 120
 
 
 @dataclass(frozen=True, slots=True)
