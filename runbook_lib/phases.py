@@ -94,7 +94,8 @@ def _state(phase: Phase) -> dict[str, str]:
 
 def candidates(phase: Phase) -> tuple[Plan, ...]:
     """Return the plans worth trying, the least invasive first; none when a person must decide."""
-    situation = _situation(phase, read(phase))
+    phase.found = read(phase)
+    situation = _situation(phase, phase.found)
     return () if planning.refusals(situation) else planning.candidates(situation)
 
 
@@ -111,8 +112,11 @@ def _situation(phase: Phase, found: Reading) -> planning.Situation:
 
 
 def rehearse(phase: Phase, plans: Sequence[Plan]) -> tuple[Plan | None, Rehearsal]:
-    """Carry the plans out on copies of the clone until one proves right, and keep that copy."""
-    found = read(phase)
+    """Carry the plans out on copies of the clone until one proves right, and keep that copy.
+
+    The plans are judged by the same reading that they were made from.
+    """
+    found = phase.found or read(phase)
     refused = planning.refusals(_situation(phase, found))
     where = bench(phase, found)
     plan, result = rehearsal.rehearse(

@@ -41,12 +41,16 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(kw_only=True)
 class Phase:
-    """One phase at work. Nothing here writes to the target; only ``phases`` does, when approved."""
+    """One phase at work. Nothing here writes to the target; only ``phases`` does, when approved.
+
+    ``found`` is the reading that the phase's later cells go on from, once there is one.
+    """
 
     name: str
     environment: Environment
     folder: RunFolder
     started: float = field(default_factory=time.monotonic)
+    found: Any = None
 
     @cached_property
     def dsn(self) -> Dsn:
