@@ -98,7 +98,7 @@ def _brief(effects: Sequence[str]) -> list[str]:
     if len(effects) <= SHORT:
         return list(effects)
     tally = Counter(tuple(clean(line).split()[:2]) for line in effects)
-    if len(tally) > SHORT or any(len(kind) < 2 for kind in tally):
+    if len(tally) > 2 * SHORT or any(len(kind) < 2 for kind in tally):
         return [*effects[:SHORT], f"… and {len(effects) - SHORT:,} more"]
     return [f"{sign} {count(number, noun)}" for (sign, noun), number in tally.items()]
 
