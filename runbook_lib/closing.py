@@ -18,6 +18,7 @@ from runbook_lib.scrub import Scrub, scrub_for
 from runbook_lib.seal import Sealed, Verdict, seal
 
 DEPLOYMENT = "05_deployment"
+ROLLBACK = "90_rollback"
 T = TypeVar("T")
 
 
@@ -74,7 +75,12 @@ def plan_digest(folder: RunFolder) -> str:
 
 
 def verdict_of(folder: RunFolder, last: PhaseResult, phases: tuple[str, ...]) -> Verdict:
-    """``healthy`` when there was nothing to do; a run without a deployment goes by its audit."""
+    """Name what a run came to.
+
+    ``healthy``: there was nothing to do. A run without a deployment goes by its audit.
+    """
+    if ROLLBACK in phases and last.status in ("passed", "approval-needed"):
+        return "rolled-back" if last.status == "passed" else "dry-run"
     if last.status != "passed":
         return "refused" if last.status == "refused" else "failed"
     plan = maybe(folder, "plan", Plan)
@@ -91,27 +97,15 @@ def begin(
     """Return the folder to work in and the phases to run there; settle what was left behind."""
     home = environment.outputs / environment.name
     left = [folder for folder in RunFolder.all(home) if not folder.sealed]
-    waiting = [folder for folder in left if _waits(folder)]
-    resumed = _resumable(waiting, approve)
+    waiting = [folder for folder in left if folder.waits and plan_digest(folder)]
+    resumed = _resumable(waiting, approve) if DEPLOYMENT in phases else None
     for folder in left:
         if folder != resumed:
             _settle(environment, folder)
     if resumed is None:
         return RunFolder.open(environment, "new"), phases
     resumed.append_event("resumed", DEPLOYMENT)
-    return resumed, phases[phases.index(DEPLOYMENT) :] if DEPLOYMENT in phases else phases
-
-
-def _waits(folder: RunFolder) -> bool:
-    """Say whether the run is planned and rehearsed, and nothing was applied yet."""
-    applied = any(event.get("event") == "applying" for event in folder.events())
-    status = _status(folder, DEPLOYMENT)
-    return bool(plan_digest(folder)) and not applied and status in ("", "approval-needed")
-
-
-def _status(folder: RunFolder, phase: str) -> str:
-    told = maybe(folder, f"{phase}.result", PhaseResult)
-    return told.status if told else ""
+    return resumed, phases[phases.index(DEPLOYMENT) :]
 
 
 def _resumable(waiting: Sequence[RunFolder], approve: str) -> RunFolder | None:

@@ -154,6 +154,18 @@ class RunFolder:
         return tuple(cls(home / name) for name in names)
 
     @classmethod
+    def waiting(cls, environment: Environment) -> RunFolder:
+        """Return the newest run that waits for approval. Raises GateError when there is none."""
+        require_free(environment)
+        found = [run for run in cls.all(environment.outputs / environment.name) if run.waits]
+        if not found:
+            raise GateError(
+                f"No run of {environment.name} waits for approval.",
+                f"Run: runbook run -e {environment.name}",
+            )
+        return found[-1]
+
+    @classmethod
     def holding(cls, path: Path) -> RunFolder | None:
         """Return the run's folder in which a file lies directly, if it is one."""
         folder = path.resolve().parent
@@ -171,6 +183,14 @@ class RunFolder:
     @property
     def sealed(self) -> bool:
         return (self.path / SEAL).exists()
+
+    @property
+    def waits(self) -> bool:
+        """Say whether the run is planned, unsealed, and nothing of the plan was applied yet."""
+        if self.sealed or not self.has("plan"):
+            return False
+        events = {event.get("event") for event in self.events()}
+        return "applying" not in events
 
     def has(self, name: str) -> bool:
         return self._file(name).is_file()

@@ -6,11 +6,12 @@ import contextlib
 import importlib.resources
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ import papermill
 from papermill.engines import papermill_engines
 
 from runbook_lib import index, pages, record
-from runbook_lib.closing import begin, plan_digest, results, seal_run, verdict_of
+from runbook_lib.closing import DEPLOYMENT, begin, plan_digest, results, seal_run, verdict_of
 from runbook_lib.config import Environment, find_config, load_environment
 from runbook_lib.engine import Interrupted, NotebookFailed, RunbookEngine
 from runbook_lib.errors import ConfigurationError, RunbookError
@@ -68,6 +69,7 @@ def run(
     approve: str = "",
     by: str = "",
     phases: Sequence[str] = ALL,
+    parameters: Mapping[str, Any] | None = None,
     echo: Echo = print,
     notebooks: Path | None = None,
 ) -> Outcome:
@@ -75,8 +77,8 @@ def run(
 
     ``approve`` is the digest of the plan that waits (or at least 12 digits of its start): the
     same run goes on at its deployment. Without it, a run that was left behind is sealed as
-    interrupted and a new one begins. Raises RunbookError before a run has begun; from then on
-    the outcome tells.
+    interrupted and a new one begins. ``parameters`` go to the notebooks that declare them.
+    Raises RunbookError before a run has begun; from then on the outcome tells.
     """
     environment = load_environment(environment_name, config)
     name = find_config(name=config).name
@@ -93,7 +95,7 @@ def run(
             scrub=scrub_for(environment),
             echo=echo,
             notebooks=notebooks,
-            given={"approve": approve, "by": by},
+            given={**(parameters or {}), "approve": approve, "by": by},
         )
         return conductor.conduct(todo, tuple(phases))
 
@@ -143,7 +145,7 @@ class Conductor:
     scrub: Scrub
     echo: Echo
     notebooks: Path | None
-    given: dict[str, str]
+    given: dict[str, Any]
     kernel: Any = None
     pages: dict[str, Future[Any]] = field(default_factory=dict)
 
@@ -272,7 +274,7 @@ class Conductor:
 
     def _finish(self, last: PhaseResult, phases: tuple[str, ...]) -> Outcome:
         digest = plan_digest(self.folder)
-        if last.status == "approval-needed":
+        if last.status == "approval-needed" and DEPLOYMENT in phases:
             record.write(self.folder, results(self.folder), "waiting", self.scrub)
             return self._waiting(last, digest)
         verdict = verdict_of(self.folder, last, phases)
@@ -344,4 +346,17 @@ def _relative(path: Path) -> str:
         near
         if not near.startswith("..")
         else f"{path.parent.parent.name}/" + "/".join(path.parts[-2:])
+    )
+
+
+def open_lab(environment_name: str, variables: Mapping[str, str]) -> int:
+    """Open the notebooks in JupyterLab, with the environment's name and ``variables`` set.
+
+    Notebooks beside the user come first, else those of the package. Returns the exit code.
+    """
+    beside = Path.cwd() / "notebooks"
+    folder = beside if beside.is_dir() else notebook_path(ALL[0]).parent
+    named = {"RUNBOOK_ENVIRONMENT": environment_name, **variables}
+    return subprocess.call(
+        [sys.executable, "-m", "jupyterlab", str(folder)], env={**os.environ, **named}
     )

@@ -43,7 +43,9 @@ SIGNING_VARIABLE = "RUNBOOK_SIGNING_KEY"
 PUBLIC_VARIABLE = "RUNBOOK_PUBLIC_KEY"
 _TOOLS = ("alembic-runbook", "papermill", "nbclient", "alembic", "sqlalchemy", "psycopg2-binary")
 
-Verdict = Literal["repaired", "healthy", "failed", "refused", "interrupted"]
+Verdict = Literal[
+    "repaired", "healthy", "failed", "refused", "interrupted", "rolled-back", "dry-run"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def environment(config: str) -> Environment:
 
 
 def run(
-    config: str, phases: tuple[str, ...] = TINY, kind: str = "tiny", **given: str
+    config: str, phases: tuple[str, ...] = TINY, kind: str = "tiny", **given: Any
 ) -> tuple[runner.Outcome, list[str]]:
     lines: list[str] = []
     outcome = runner.run(
@@ -95,6 +96,7 @@ def test_a_plain_run_leaves_a_waiting_one_behind_and_begins_anew(
     assert second.folder != first.folder
     assert read_sealed(first.folder).record.verdict == "interrupted"
     approval = {"environment": "staging", "digest": second.digest, "by": "Bo", "at": "", "how": ""}
+    assert RunFolder.waiting(environment) == second.folder
     second.folder.write("approval", approval)
     done, _ = run(config, TINY[1:3])
     assert done.folder == second.folder, "an approval recorded meanwhile counts"
@@ -133,6 +135,16 @@ def test_a_secret_in_an_artifact_keeps_the_run_unsealed(config: str) -> None:
     assert "notes.json" in outcome.sentence
     assert SECRET not in "\n".join(lines)
     assert not outcome.folder.sealed
+
+
+def test_a_rollback_is_a_dry_run_until_approved(config: str) -> None:
+    phases = ("90_rollback",)
+    dry, _ = run(config, phases, parameters={"way": "downgrade"})
+    assert (dry.exit_code, dry.verdict) == (3, "dry-run")
+    assert dry.sentence == "Going back by downgrade waits for approval."
+    done, _ = run(config, phases, approve="0" * 64)
+    assert (done.exit_code, done.verdict) == (0, "rolled-back")
+    assert done.folder != dry.folder
 
 
 def test_an_unknown_phase_is_refused_before_a_run_begins(config: str) -> None:
