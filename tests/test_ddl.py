@@ -102,8 +102,11 @@ def test_statements_lead_the_other_way_too(pair: tuple[Dsn, Dsn], name: str) -> 
     assert unlike(read(pair[1]), before) == []
 
 
-@pytest.mark.parametrize("how", ["exec_driver_sql", "text"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [(name, "exec_driver_sql") for name in NAMES]
+    + [(name, "text") for name in ("functions", "indexes", "table", "types")],
+)
 def test_guarded_blocks_survive_any_driver_and_a_second_run(
     pair: tuple[Dsn, Dsn], name: str, how: str
 ) -> None:

@@ -288,18 +288,22 @@ WITH member AS (
     ) r
     -- before 16, a view of one table spells its columns table.column
     CROSS JOIN LATERAL (
-        SELECT CASE
-            WHEN CAST(current_setting('server_version_num') AS integer) < 160000
-                AND r.whole !~ 'SELECT.*SELECT'
-            THEN (regexp_match(r.whole,
-                '^(.*\n   FROM )([a-z_][a-z0-9_.]*( [a-z_][a-z0-9_]*|))(\n  [A-Z].*|)$'))
-            END AS part
-    ) p
+        SELECT CASE WHEN CAST(current_setting('server_version_num') AS integer) < 160000
+            THEN substring(r.whole, '^ SELECT .*\n   FROM ') END AS head
+    ) h
+    CROSS JOIN LATERAL (SELECT substr(r.whole, length(h.head) + 1) AS tail) t
+    CROSS JOIN LATERAL (SELECT COALESCE(substring(t.tail, '\n  [A-Z].*$'), '') AS rest) e
+    CROSS JOIN LATERAL (SELECT left(t.tail, length(t.tail) - length(e.rest)) AS item) m
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN p.part IS NULL THEN r.whole ELSE
-            regexp_replace(p.part[1], own.prefix, '\1', 'g') || p.part[2]
-            || regexp_replace(p.part[4], own.prefix, '\1', 'g') END AS definition
-        FROM (SELECT '([- (\[])' || substring(p.part[2], '[a-z0-9_]*$') || '\.' AS prefix) own
+        SELECT CASE WHEN h.head !~ 'SELECT.*SELECT' AND e.rest !~ 'SELECT'
+            AND (m.item ~ '^[a-z_][a-z0-9_.]*( [a-z_][a-z0-9_]*){0,1}$'
+                OR m.item ~ '^\( SELECT .*\) [a-z_][a-z0-9_]*$' AND m.item !~ '\n {0,9}[^ ]')
+            THEN '([- (\[])' || substring(m.item, '[a-z0-9_]*$') || '\.' END AS prefix
+    ) own
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN own.prefix IS NULL THEN r.whole ELSE
+            regexp_replace(h.head, own.prefix, '\1', 'g') || m.item
+            || regexp_replace(e.rest, own.prefix, '\1', 'g') END AS definition
     ) v
 
     UNION ALL -- functions, procedures, aggregates
