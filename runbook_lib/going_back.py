@@ -129,7 +129,8 @@ def _steps(origin: Origin, way: str) -> tuple[str, ...]:
 
 def _losses(phase: Phase, origin: Origin, way: str) -> tuple[str, ...]:
     """Say which tables hold other rows than at the backup: a restore loses those changes."""
-    proofs = _proofs(phase, origin)
+    versions = origin.plan.target.version_table
+    proofs = [proof for proof in _proofs(phase, origin) if proof.table != versions]
     changed = [proof for proof in proofs if not proof.equal]
     if way == "downgrade":
         return ("Whatever was written to the objects that the repair made.",)

@@ -145,7 +145,7 @@ def validate(
     seen, tables = _look(bench, repaired)
     wanted = without(bench.expected, bench.ignore)
     live, names = differences.align(without(seen.live, bench.ignore), wanted)
-    comparisons = differences.compare(wanted, live, names, {})
+    comparisons = differences.compare(wanted, live, names, bench.writers)
     checks = run_checks(bench.environment, bench.project, repaired)
     ways = rehearse_ways_back(bench, plan, repaired, dump, server_version_num)
     return Validation(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runbook_lib import auditing, branches, edits, rehearsal
+from runbook_lib import auditing, branches, differences, edits, rehearsal
 from runbook_lib import replay as replays
 from runbook_lib.artifacts import Artifact
 from runbook_lib.auditing import Conclusions, Observations
@@ -103,6 +103,7 @@ def bench(phase: Phase, found: Reading) -> Bench:
         expected=without(promised, ignored(phase)),
         version=phase.version_table,
         ignore=ignored(phase),
+        writers=differences.last_writers(found.seen.replay),
         progress=show,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runbook_lib import (
     backup,
@@ -35,7 +35,8 @@ class Bench:
 
     ``clone`` is the restored backup and stays untouched: every attempt gets a copy of it.
     ``expected`` is the catalog that the heads promise, ``version`` the version table's schema and
-    name, ``ignore`` patterns of objects that do not count.
+    name, ``ignore`` patterns of objects that do not count, ``writers`` the revision that made each
+    object last.
     """
 
     environment: Environment
@@ -46,6 +47,7 @@ class Bench:
     expected: Catalog
     version: tuple[str, str]
     ignore: tuple[str, ...] = ()
+    writers: Mapping[str, str] = field(default_factory=dict)
     progress: Progress = print
 
 
