@@ -1,4 +1,4 @@
-"""Locating: where a project's Alembic, its interpreter, its driver and its container are."""
+"""Locating: where a project's Alembic, its interpreter and its driver are."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ SKIPPED = frozenset(
 VENVS = (".venv", "venv", "env", ".virtualenv")
 REQUIREMENTS = ("requirements*.txt", "requirements/*.txt", "pyproject.toml", "Pipfile", "setup.cfg",
                 "setup.py", "environment.y*ml", "constraints.txt")  # fmt: skip
-COMPOSE = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +44,6 @@ class Location:
     url_scheme: str
     variables: tuple[str, ...]
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
-    """A service of a compose file that builds the project; ``folder`` is root as it sees it."""
-
-    name: str
-    file: str
-    folder: str
-    near: bool
 
 
 # The ini file
@@ -99,16 +88,24 @@ def _nearest(paths: Iterator[Path]) -> list[Path]:
 
 def tool_section(path: Path) -> dict[str, object]:
     """Return ``[tool.alembic]`` of a pyproject.toml, empty when it has none."""
+    return _table(path, "tool", "alembic")
+
+
+def _table(path: Path, *keys: str) -> dict[str, object]:
+    """Return a table of a TOML file, empty when there is none that can be read."""
     try:
-        found = tomllib.loads(path.read_text()).get("tool", {}).get("alembic", {})
-    except (OSError, ValueError, AttributeError):
+        found: object = tomllib.loads(path.read_text())
+    except (OSError, ValueError):
         return {}
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
     return found if isinstance(found, dict) else {}
 
 
 def _located(project: Path, ini: Path, tool: dict[str, object], others: Sequence[Path]) -> Location:
     options, section, sections = _options(project, ini)
     script = str(tool.get("script_location") or options.get("script_location") or "")
+    script = script.replace("\0", "")
     root, folder = _root(project, ini, script)
     url = options.get("sqlalchemy.url", "")
     env_py = folder / "env.py" if folder and (folder / "env.py").is_file() else None
@@ -181,7 +178,11 @@ def _places(
 ) -> tuple[Path, ...]:
     given = tool.get("prepend_sys_path") or options.get("prepend_sys_path") or ""
     listed = given if isinstance(given, list) else re.split(r"[:;,\s]+", str(given))
-    named = [root / str(item).replace("%(here)s", str(ini.parent)) for item in listed if item]
+    named = [
+        root / str(item).replace("%(here)s", str(ini.parent))
+        for item in listed
+        if item and "\0" not in str(item)
+    ]
     every = (*named, root, root / "src", root.parent, root.parent / "src")
     return tuple(dict.fromkeys(path.resolve() for path in every))
 
@@ -267,11 +268,8 @@ def _packages(python: Path, name: str) -> Iterator[Path]:
 
 def _poetry(folder: Path) -> Iterator[Path]:
     """Give poetry's environments of a project: their names are made of its name and folder."""
-    try:
-        data = tomllib.loads((folder / "pyproject.toml").read_text())
-    except (OSError, ValueError):
-        return
-    name = data.get("tool", {}).get("poetry", {}).get("name") or data.get("project", {}).get("name")
+    file = folder / "pyproject.toml"
+    name = _table(file, "tool", "poetry").get("name") or _table(file, "project").get("name")
     cache = os.environ.get("POETRY_CACHE_DIR") or Path.home() / ".cache/pypoetry"
     place = Path(os.environ.get("POETRY_VIRTUALENVS_PATH") or Path(cache) / "virtualenvs")
     clean = re.sub(r'[ $`!*@"\\\r\n\t]', "_", str(name or "").lower())[:42]
@@ -313,67 +311,3 @@ def lines_of(path: Path) -> list[str]:
         return [line.strip() for line in path.read_text(errors="replace").splitlines()]
     except OSError:
         return []
-
-
-# The container
-
-
-def find_service(root: Path, stop: Path, folder: Path) -> Service | None:
-    """Return the service of a compose file that builds the project's folder or one above it."""
-    for place in upwards(root, stop):
-        for name in COMPOSE:
-            for service, context, inside in _built(place / name):
-                home = (place / context).resolve()
-                if root.is_relative_to(home):
-                    rest = root.relative_to(home).as_posix()
-                    base = inside or _workdir(home) or "/app"
-                    return Service(
-                        name=service,
-                        file=Path(os.path.relpath(place / name, folder)).as_posix(),
-                        folder=base if rest == "." else f"{base.rstrip('/')}/{rest}",
-                        near=folder.is_relative_to(place),
-                    )
-    return None
-
-
-def _built(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Give name, build context and working folder of each service that is built.
-
-    Reads the plain block style of such files by its indentation; anything else gives nothing.
-    """
-    for name, block in _services(path):
-        text = "\n".join(block)
-        found = re.search(r"^\s+build:[ \t]*(\S*)[ \t]*(?:#.*)?$", text, re.MULTILINE)
-        if found:
-            inner = re.search(r"^\s+context:[ \t]*(\S+)", text[found.end() :], re.MULTILINE)
-            inside = re.search(r"^\s+working_dir:[ \t]*(\S+)", text, re.MULTILINE)
-            context = found[1] or (inner[1] if inner else ".")
-            yield name, context.strip("'\""), inside[1].strip("'\"") if inside else ""
-
-
-def _services(path: Path) -> Iterator[tuple[str, list[str]]]:
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError:
-        return
-    inside, name, indent, block = False, "", 0, list[str]()
-    for line in (*lines, "end:"):
-        if line and not line[0].isspace() and not line.startswith("#"):
-            if name:
-                yield name, block
-            inside, name, indent, block = line.startswith("services:"), "", 0, []
-            continue
-        found = re.match(r"^(\s+)['\"]?([A-Za-z0-9_.-]+)['\"]?:\s*(#.*)?$", line)
-        if inside and found and len(found[1]) == (indent or len(found[1])):
-            if name:
-                yield name, block
-            name, indent, block = found[2], len(found[1]), []
-        elif name:
-            block.append(line)
-
-
-def _workdir(home: Path) -> str:
-    """Return the last WORKDIR of the folder's Dockerfile, "" when it has none."""
-    found = [line.split()[1] for line in lines_of(home / "Dockerfile")
-             if re.match(r"(?i)WORKDIR\s+/", line)]  # fmt: skip
-    return found[-1].strip("\"'") if found else ""

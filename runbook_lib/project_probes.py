@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
 from runbook_lib import postgres
 from runbook_lib.config import Check
 from runbook_lib.dsn import Dsn
-from runbook_lib.errors import ConfigurationError, UnreachableError
+from runbook_lib.errors import ConfigurationError, ProjectError, UnreachableError
 from runbook_lib.probing import Item, Visit, bad, good, note, number, some
 from runbook_lib.revisions import parse_tree
 
@@ -76,9 +77,19 @@ def files(visit: Visit) -> Item:
     return good(f"{count}.")
 
 
+SOCKET_HINT = (
+    "The embedded server has a Unix socket and no host name, which some settings refuse: set "
+    'scratch = "target" or "env:VARIABLE" for this environment, or mend [project.env].'
+)
+
+
 def environment(visit: Visit) -> Item:
     assert visit.shadow is not None
-    visit.description = found = visit.project.describe(visit.shadow)
+    try:
+        visit.description = found = visit.project.describe(visit.shadow)
+    except ProjectError as error:
+        strict = visit.shadow.host.startswith("/") and re.search(r"\bhost\b|URL", error.message)
+        raise ProjectError(error.message, SOCKET_HINT if strict else error.hint) from None
     table = ".".join(filter(None, (found.version_table_schema, found.version_table)))
     return good(f"env.py connects with {found.driver} {found.driver_version}; it names {table}.")
 

@@ -7,17 +7,25 @@ project's files only the names of variables and the scheme of a URL are ever kep
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runbook_lib import locating, variables
+from runbook_lib import compose, locating, variables
+from runbook_lib.compose import Service
 from runbook_lib.config import FILE_NAME, load_environments
 from runbook_lib.errors import ConfigurationError, SafetyError
-from runbook_lib.locating import Location, Service
+from runbook_lib.locating import Location
 from runbook_lib.variables import Reading, Variable
 
 EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.dist", "example.env", ".env")
+STRICT = re.compile(r"\b(PostgresDsn|MultiHostUrl|AnyUrl)\b")  # refuse a URL without a host
+IN_PLACE = "://{user}:{password}@{host}:{port}/{database}"
+# The embedded server is reached through a Unix socket, whose folder cannot stand in the host's
+# place. SQLAlchemy and libpq take the query's host before the one that stands there. A password
+# with an @ or a % would break the URL: drivers take it from PGPASSWORD, which is always set.
+IN_QUERY = "://{user}@localhost:{port}/{database}?host={host}&port={port}"
 URL_VARIABLES = {"staging": "STAGING_DATABASE_URL", "production": "PRODUCTION_DATABASE_URL"}
 
 
@@ -78,7 +86,7 @@ def survey(folder: Path, project: Path) -> Survey:
         reading=reading,
         env=env,
         origin=origin,
-        service=locating.find_service(location.root, stop, folder),
+        service=compose.find_service(location.root, stop, folder),
     )
 
 
@@ -145,13 +153,10 @@ def value(
     driver = known.partition("+")[2]
     if not known:
         driver = _driver(reading, drivers)
-    if not driver:
+    if not driver and not STRICT.search(reading.text):
         return "{url}"
-    scheme = f"postgresql+{driver}"
-    if driver == "pg8000":
-        return f"{scheme}://{{user}}:{{password}}@{{host}}:{{port}}/{{database}}"
-    # The host stands in the query because it may be the folder of a Unix socket.
-    return f"{scheme}://{{user}}:{{password}}@/{{database}}?host={{host}}&port={{port}}"
+    scheme = f"postgresql+{driver}" if driver else "postgresql"
+    return scheme + (IN_PLACE if driver == "pg8000" else IN_QUERY)
 
 
 def _driver(reading: Reading, drivers: Sequence[str]) -> str:
@@ -229,6 +234,9 @@ def _environment_table(found: Survey) -> Iterator[str]:
     else:
         yield "# Nothing was found that env.py reads. If it reads a variable, set it like this:"
         yield '# DATABASE_URL = "{url}"'
+    if any(IN_QUERY in text for _, text in found.env):
+        yield "# The host in the query wins over localhost: it may be the folder of a socket. The"
+        yield "# password, which may hold any letter, comes from PGPASSWORD: the runbook sets it."
     yield from (f"{quoted_key(name)} = {quoted(text)}" for name, text in found.env)
     others = [v.name for v in found.reading.variables if not v.role and v.required]
     if others:
@@ -280,8 +288,17 @@ def _checks() -> Iterator[str]:
 def report(found: Survey) -> str:
     """Return what was found and the next commands."""
     lines = [f"Wrote {FILE_NAME}. Found:", *(f"  {line}" for line in _facts(found))]
-    notes = [f"  ! {note}" for note in found.location.notes]
+    notes = [f"  ! {note}" for note in (*found.location.notes, *_strict(found))]
     return "\n".join([*lines, *notes, "", "Next:", *_next(found)])
+
+
+def _strict(found: Survey) -> Iterator[str]:
+    parts = any(item.role == "host" for item in found.reading.addresses)
+    if parts and STRICT.search(found.reading.text):
+        yield (
+            "The settings check the parts of the address. They may refuse the socket of the "
+            'embedded server: then set scratch = "target" or "env:VARIABLE".'
+        )
 
 
 def _facts(found: Survey) -> Iterator[str]:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import tempfile
 import tomllib
+import uuid
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runbook_lib import scaffold
 from runbook_lib.cli import main
 from runbook_lib.config import load_environments
 from runbook_lib.dsn import Dsn
 from runbook_lib.errors import ConfigurationError, SafetyError
+from runbook_lib.postgres import EmbeddedServer
+from runbook_lib.project import Project
 from runbook_lib.variables import role_of
 from tests.conftest import execute
 
@@ -76,7 +83,7 @@ READS = [
     ),
     pytest.param(
         'import os\nURL = os.getenv("DATABASE_URL", "postgresql+asyncpg://app:app@localhost/app")',
-        {"DATABASE_URL": "postgresql+asyncpg://{user}:{password}@/{database}?host={host}&port={port}"},
+        {"DATABASE_URL": "postgresql+asyncpg://{user}@localhost:{port}/{database}?host={host}&port={port}"},
         id="a default tells the driver",
     ),
     pytest.param(
@@ -96,8 +103,9 @@ READS = [
         id="an unusual name in env.py itself",
     ),
     pytest.param(
-        'from os import environ as e\nA = e["REDIS_URL"]\nURL = e["DB_DSN"].replace("+asyncpg", "")',
-        {"DB_DSN": "postgresql+asyncpg://{user}:{password}@/{database}?host={host}&port={port}"},
+        'import os\nA = os.getenv("REDIS_URL")\n'
+        'URL = os.environ["DB_DSN"].replace("+asyncpg", "")',
+        {"DB_DSN": "postgresql+asyncpg://{user}@localhost:{port}/{database}?host={host}&port={port}"},
         id="another service's address is left alone",
     ),
 ]  # fmt: skip
@@ -111,7 +119,7 @@ def test_what_env_py_reads(tmp_path: Path, head: str, expected: dict[str, str]) 
 
 
 def test_settings_classes_are_read_with_prefix_alias_and_nested_models(tmp_path: Path) -> None:
-    settings = """
+    source = """
 from pydantic import BaseModel, Field, PostgresDsn
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -137,13 +145,13 @@ class Settings(Base):
         "from app.core import settings\nURL = str(settings.primary)",
     )
     make(root, {"app/core/__init__.py": "from .config import Settings", "app/__init__.py": ""})
-    make(root, {"app/core/config.py": settings})
+    make(root, {"app/core/config.py": source})
     data, _ = written(root)
     env = data["project"]["env"]
     assert env["APP_DB__HOST"] == "{host}"
     assert env["APP_DB__PORT"] == "{port}"
     assert env["POSTGRES_PASSWORD"] == "{password}"
-    assert env["APP_PRIMARY"].endswith("{url}")
+    assert env["APP_PRIMARY"].startswith("postgresql://{user}@localhost:{port}/")
     assert not any("REDIS" in name or "POOL" in name for name in env)
     assert "# IGNORED_SECRET_KEY" in (root / "runbook.toml").read_text()
 
@@ -156,7 +164,7 @@ def test_an_example_file_gives_names_and_the_scheme_but_never_a_value(tmp_path: 
     root = project(tmp_path, head, **{".env": example})
     make(root, {"app.py": "import configlib\nURL = configlib.load()"})
     data, printed = written(root)
-    assert data["project"]["env"]["DATABASE_URL"].startswith("postgresql+psycopg://{user}:")
+    assert data["project"]["env"]["DATABASE_URL"].startswith("postgresql+psycopg://{user}@")
     assert data["project"]["env"]["DB_PASSWORD"] == "{password}"
     assert SECRET not in printed + (root / "runbook.toml").read_text()
 
@@ -308,6 +316,30 @@ def test_what_is_odd_is_said(tmp_path: Path, files: dict[str, str], expected: st
     assert expected in printed
 
 
+WORDS = st.sampled_from(
+    (
+        *("services:", "  web:", "    build: .", "      context:", "    build:", "\t", "\n", "\n"),
+        *("[alembic]", "script_location = %(here)s/x:y", "script_location = a:", "[tool.alembic]"),
+        *("[tool]", 'poetry = "x"', "class S(BaseSettings):", "  model_config = f(**x)", "  a: S"),
+        *("  db_url: int = Field(alias=1)", "import os", "os.environ[x]", "os.environ[()]", "\0"),
+        *('os.getenv("DB_URL", 1, 2)', "from ....a import b", "%", "${DB_URL", "sqlalchemy.url ="),
+        *('name = "\\', "project = 1", "tool = []", "é\u2028", "prepend_sys_path = \0"),
+    )
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.lists(WORDS, max_size=12)), max_size=5))
+def test_nothing_that_stands_in_a_project_breaks_it(files: list[tuple[int, list[str]]]) -> None:
+    """It writes a file that can be loaded, or says in its own words that there is no project."""
+    names = ("alembic.ini", "pyproject.toml", "compose.yaml", "x/env.py", ".env")
+    with tempfile.TemporaryDirectory() as folder:
+        root = make(Path(folder), {names[number]: "\n".join(words) for number, words in files})
+        with contextlib.suppress(ConfigurationError):
+            scaffold.init(root, root, force=False)
+            assert len(load_environments(root / "runbook.toml")) == 2
+
+
 ROLES = [
     ("DATABASE_URL", "url"), ("SQLALCHEMY_DATABASE_URI", "url"), ("POSTGRES_SERVER", "host"),
     ("POSTGRES_DB", "database"), ("PGPASSWORD", "password"), ("DB_USERNAME", "user"),
@@ -342,6 +374,37 @@ def ready(folder: Path, database: Dsn, monkeypatch: pytest.MonkeyPatch) -> str:
     assert result.exit_code == 0, result.output
     assert "staging is ready" in result.output
     return result.output
+
+
+def test_a_password_of_any_letters_reaches_the_project(
+    tmp_path: Path, database: Dsn, server: EmbeddedServer
+) -> None:
+    """The application's checks connect by themselves, with what init wrote."""
+    password, user = "p@ss/w:rd%41#", f"checker_{uuid.uuid4().hex[:8]}"
+    rules = server.folder / "pg_hba.conf"
+    before = rules.read_text()
+    execute(database, f"CREATE ROLE {user} LOGIN PASSWORD '{password}'")
+    rules.write_text(f"local all {user} scram-sha-256\n{before}")
+    execute(database, "SELECT pg_reload_conf()", "SELECT pg_sleep(0.2)")
+    try:
+        root = project(tmp_path, 'import os\nURL = os.environ["DATABASE_URL"]')
+        make(root, {"requirements.txt": "psycopg2-binary\n", "check.py": CHECK})
+        written(root)
+        environment = load_environments(root / "runbook.toml")["staging"]
+        target = Dsn(database.url.set(username=user, password=password))
+        code, output = Project(environment.project, root).run(["python", "check.py"], target)
+        assert (code, output.split()) == (0, [user, database.database])
+    finally:
+        rules.write_text(before)
+        execute(database, "SELECT pg_reload_conf()", f"DROP ROLE {user}")
+
+
+CHECK = """
+import os
+from sqlalchemy import create_engine, text
+with create_engine(os.environ["DATABASE_URL"]).connect() as connection:
+    print(*connection.execute(text("SELECT current_user, current_database()")).one())
+"""
 
 
 def test_options_in_pyproject_alone_are_enough(
