@@ -161,7 +161,11 @@ class Redirect:
 
     def install(self) -> None:
         """Has to run before anything of the project is imported."""
-        sys.meta_path.insert(0, Patches(self))
+        patches = Patches(self)
+        sys.meta_path.insert(0, patches)
+        for name, guard in patches.guards.items():
+            if name in sys.modules:
+                guard(sys.modules[name])
         from sqlalchemy import event
         from sqlalchemy.engine import Engine
         from sqlalchemy.pool import Pool
@@ -307,7 +311,7 @@ class Patches(importlib.abc.MetaPathFinder):
 
     def __init__(self, redirect: Redirect) -> None:
         self.redirect = redirect
-        self.waiting: dict[str, Callable[[Any], None]] = {
+        self.guards: dict[str, Callable[[Any], None]] = {
             "psycopg2": self.psycopg2,
             "psycopg2.extensions": self.psycopg2_extensions,
             "psycopg.connection": self.psycopg,
@@ -317,7 +321,7 @@ class Patches(importlib.abc.MetaPathFinder):
         }
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        patch = self.waiting.pop(name, None)
+        patch = self.guards.get(name)  # looking is not importing: it may be asked for again
         spec = importlib.machinery.PathFinder.find_spec(name, path, target) if patch else None
         if patch is None or spec is None or spec.loader is None:
             return None
@@ -822,6 +826,14 @@ def may_change_schema(statement: str) -> bool:
     return False
 
 
+def as_written(statement: str, context: Any) -> str:
+    """Undo what SQLAlchemy's compiler does to percent signs for some drivers."""
+    doubled = getattr(context, "compiled", None) is not None
+    if doubled and context.dialect.paramstyle in ("format", "pyformat"):
+        statement = statement.replace("%%", "%")
+    return statement.strip()
+
+
 def is_reflection(statement: str) -> bool:
     """SQLAlchemy's own questions to the catalog are no part of what a revision does."""
     return statement.lstrip()[:6].upper() == "SELECT" and "pg_catalog." in statement
@@ -1079,7 +1091,9 @@ class Runner:
 
     # Events of SQLAlchemy
 
-    def before_statement(self, conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
+    def before_statement(
+        self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> None:
         record = self.current
         if not self.capturing or record is None:
             return
@@ -1087,10 +1101,11 @@ class Runner:
             record.commits_inside = True
         if is_reflection(statement):
             return
-        record.statements.append(statement.strip())
-        record.touches_rows = record.touches_rows or touches_rows(statement)
+        text = as_written(statement, context)
+        record.statements.append(text)
+        record.touches_rows = record.touches_rows or touches_rows(text)
         if not self.replaying:
-            self.channel.send("statement", revision=record.revision_id, text=statement.strip())
+            self.channel.send("statement", revision=record.revision_id, text=text)
 
     def after_statement(self, conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
         if self.capturing and self.current:

@@ -1,0 +1,128 @@
+"""The agent in real virtual environments: the releases and drivers that projects have.
+
+Slow, since it installs them: run with ``-m corpus``. Each environment is made once a session.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runbook_lib import postgres
+from runbook_lib.catalog import apply_changes, snapshot
+from runbook_lib.config import ProjectSettings
+from runbook_lib.dsn import Dsn
+from runbook_lib.project import Project
+
+pytestmark = [pytest.mark.corpus, pytest.mark.timeout(900)]
+
+PROJECTS = Path(__file__).parent / "projects"
+DRIVERS = ("psycopg2-binary", "psycopg[binary]", "pg8000", "asyncpg", "greenlet")
+RELEASES = {
+    "alembic 1.7, SQLAlchemy 1.4": ("alembic==1.7.7", "sqlalchemy==1.4.54"),
+    "alembic 1.13, SQLAlchemy 2.0": ("alembic==1.13.3", "sqlalchemy==2.0.36"),
+    "alembic and SQLAlchemy of today": ("alembic", "sqlalchemy>=2.1"),
+}
+MODES = (("psycopg2", ""), ("psycopg", ""), ("pg8000", ""), ("asyncpg", "async"),
+         ("psycopg", "async"))  # fmt: skip
+CASES = [
+    (release, driver, mode)
+    for release in RELEASES
+    for driver, mode in MODES
+    if not (driver == "psycopg" and "1.4" in release)  # SQLAlchemy 1.4 does not know psycopg 3
+]
+
+
+@pytest.fixture(autouse=True)
+def asked_for(request: pytest.FixtureRequest) -> None:
+    if "corpus" not in request.config.option.markexpr:
+        pytest.skip("installs releases from PyPI: run with -m corpus")
+
+
+@pytest.fixture(scope="session")
+def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Give the interpreter of a virtual environment with that release and every driver."""
+    place = tmp_path_factory.mktemp("environments")
+
+    def make(release: str) -> str:
+        folder = place / str(list(RELEASES).index(release))
+        if not folder.exists():
+            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+            pip = [str(folder / "bin/pip"), "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*pip, *RELEASES[release], *DRIVERS], check=True)
+        return str(folder / "bin/python")
+
+    return make
+
+
+def project(python: str, driver: str, mode: str, address: str = "app@nowhere.invalid") -> Project:
+    url = f"postgresql+{driver}://{address}/app"
+    env = {"DATABASE_URL": url, "MODE": mode, "DRIVER": driver}
+    return Project(ProjectSettings(root="any_driver", python=python, env=env), PROJECTS)
+
+
+@pytest.mark.parametrize(("release", "driver", "mode"), CASES)
+def test_every_release_and_driver_gives_the_same_effects(
+    interpreter: Callable[[str], str], database: Dsn, release: str, driver: str, mode: str
+) -> None:
+    run = project(interpreter(release), driver, mode).run_replay(database)
+    found = {item.revision_id: item for item in run.revisions}
+    assert {key for key, item in found.items() if item.status == "failed"} == {"v4", "v5"}
+    assert 'relation "no_such_table" does not exist' in found["v4"].error
+    assert "opens a connection of its own to 127.0.0.1:9/elsewhere; it was denied" in (
+        found["v5"].error
+    )
+    assert [change.object for change in found["v1"].changes] == [
+        "column:public.people.id",
+        "column:public.people.mood",
+        "column:public.people.share",
+        "constraint:public.people.people_pkey",
+        "label:public.mood.glad",
+        "sequence:public.people_id_seq",
+        "table:public.people",
+        "type:public.mood",
+    ]
+    assert [change.object for change in found["v2"].changes] == ["label:public.mood.sad"]
+    assert found["v1"].statements[-1] == "COMMENT ON TABLE people IS '100% of them'"
+    assert found["v2"].autocommit
+    assert (found["v3"].touches_rows, found["v3"].rows) == (True, 4)
+    assert not any(item.commits_inside or item.lost for item in run.revisions)
+    assert run.rows == ("v3",)
+    assert run.description is not None
+    assert run.description.driver == driver
+    assert run.description.is_async == bool(mode)
+    assert run.description.driver_version
+    assert run.baseline is not None
+    catalog = run.baseline
+    for item in run.revisions:
+        catalog = apply_changes(catalog, item.changes)
+    connection = postgres.connect(database)
+    assert snapshot(connection, exclude=[run.version_table]) == catalog
+    connection.close()
+
+
+@pytest.mark.parametrize(("release", "driver", "mode"), CASES)
+def test_every_release_and_driver_goes_up_and_down(
+    interpreter: Callable[[str], str], database: Dsn, release: str, driver: str, mode: str
+) -> None:
+    used = project(interpreter(release), driver, mode)
+    done = used.upgrade(database, "v3", lock_timeout="5s", statement_timeout="1min")
+    assert [item.status for item in done] == ["replayed"] * 3
+    assert used.state(database)["current"] == "v3 (head)"
+    down = used.downgrade(database, "base")
+    assert [item.revision_id for item in down] == ["v3", "v2", "v1"]
+    used.stamp(database, "v2")
+    assert used.state(database)["current"].startswith("v2")
+
+
+def test_a_url_made_of_parts_with_a_socket_in_it(
+    interpreter: Callable[[str], str], database: Dsn
+) -> None:
+    python = interpreter("alembic and SQLAlchemy of today")
+    parts = "{user}:{password}@{host}:{port}"
+    used = project(python, "asyncpg", "async", parts)
+    assert used.run_replay(database, target="v3").rows == ("v3",)
