@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 
 from runbook_lib.dsn import Dsn
-from runbook_lib.postgres import EmbeddedServer, Scratch
+from runbook_lib.postgres import Cluster, EmbeddedServer, Scratch
 from runbook_lib.programs import EMBEDDED_BIN, program_major
 
 
@@ -21,15 +21,18 @@ from runbook_lib.programs import EMBEDDED_BIN, program_major
 def server() -> Iterator[EmbeddedServer]:
     """A real PostgreSQL of this worker's own; it listens on a Unix socket only.
 
-    It is the very one that the runbook finds as the embedded server of every environment.
+    The disposable databases of environments live on another one, which starts when needed.
     """
     folder = Path(tempfile.mkdtemp(prefix="runbook-test-"))
     folder.chmod(0o755)  # the server may run as another system user
-    major = program_major(EMBEDDED_BIN / "postgres")
-    started = EmbeddedServer.start(folder / f"postgres-{major}")
+    started = EmbeddedServer.start(folder / "server")
     os.environ["RUNBOOK_STATE"] = str(folder)
     yield started
     started.destroy()
+    major = program_major(EMBEDDED_BIN / "postgres")
+    Cluster(
+        folder=(folder / f"scratch-{major}").resolve(), binaries=EMBEDDED_BIN, loopback=True
+    ).destroy()
     shutil.rmtree(folder)
 
 

@@ -192,10 +192,9 @@ WITH member AS (
     SELECT 'column', a.name, CAST('pg_catalog.pg_class' AS regclass), a.attrelid, a.attnum,
         '{"type":' || to_json(format_type(a.atttypid, a.atttypmod))
         || CASE WHEN a.attnotnull THEN ',"nullable":"no"' ELSE ',"nullable":"yes"' END
-        || CASE WHEN f.adbin IS NULL THEN ''
-            -- only a generated column's expression needs the table, and opening one is dear
-            WHEN a.generated = '' THEN ',"default":' || to_json(pg_get_expr(f.adbin, 0))
-            ELSE ',"generated":' || to_json('(' || pg_get_expr(f.adbin, f.adrelid)
+        || CASE WHEN f.expression IS NULL THEN ''
+            WHEN a.generated = '' THEN ',"default":' || to_json(f.expression)
+            ELSE ',"generated":' || to_json('(' || f.expression
                 || CASE a.generated WHEN 's' THEN ') STORED' ELSE ') VIRTUAL' END) END
         || CASE WHEN a.attidentity = '' AND a.attcollation = t.typcollation
             AND a.attstorage = t.typstorage THEN '}' ELSE concat(
@@ -217,46 +216,49 @@ WITH member AS (
             END
     FROM att a
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-    LEFT JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+    LEFT JOIN (
+        -- only a generated column's expression needs the table, and opening one is dear
+        SELECT adrelid, adnum, pg_get_expr(adbin, CASE
+            WHEN adrelid IN (SELECT attrelid FROM att WHERE generated <> '') THEN adrelid
+            ELSE 0 END) AS expression
+        FROM pg_catalog.pg_attrdef
+        OFFSET 0
+    ) f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
     WHERE a.relkind IN ('r', 'p', 'f') AND a.attislocal
 
-    UNION ALL -- constraints; NOT NULL is an aspect of the column
+    UNION ALL -- foreign keys and checks; NOT NULL is an aspect of the column
     SELECT 'constraint', r.name || '.' ||
         CASE WHEN quote_ident(k.conname) = CAST(k.conname AS text) OR k.conname ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(k.conname AS text) ELSE quote_ident(k.conname) END,
         CAST('pg_catalog.pg_constraint' AS regclass), k.oid, 0,
-        CASE k.contype WHEN 'p' THEN '{"type":"primary key"' WHEN 'u' THEN '{"type":"unique"'
-            WHEN 'f' THEN '{"type":"foreign key"' WHEN 'c' THEN '{"type":"check"'
-            ELSE '{"type":"exclusion"' END
+        CASE k.contype WHEN 'f' THEN '{"type":"foreign key"' ELSE '{"type":"check"' END
         || ',"definition":' || to_json(CASE
-                WHEN k.single AND k.contype IN ('p', 'u') AND i.plain
-                THEN CASE k.contype WHEN 'p' THEN 'PRIMARY KEY (' ELSE 'UNIQUE (' END
-                    || quote_ident(a.attname) || ')'
-                WHEN k.single AND k.contype = 'f' AND k.convalidated AND k.confmatchtype = 's'
-                    AND k.confupdtype = 'a' AND k.confdeltype IN ('a', 'c')
-                THEN 'FOREIGN KEY (' || quote_ident(a.attname) || ') REFERENCES ' || f.ident || '.' || quote_ident(f.relname)
-                    || '(' || quote_ident(b.attname) || CASE k.confdeltype WHEN 'a' THEN ')'
-                        ELSE ') ON DELETE CASCADE' END
-                WHEN k.convalidated THEN pg_get_constraintdef(k.oid)
-                ELSE regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '') END)
+            -- the plain case is spelled here, as the function would, in less time
+            WHEN k.contype = 'f' AND cardinality(k.conkey) = 1 AND k.convalidated
+                AND NOT k.condeferrable AND k.confmatchtype = 's' AND k.confupdtype = 'a'
+                AND k.confdeltype IN ('a', 'c')
+            THEN concat('FOREIGN KEY (', quote_ident(a.attname), ') REFERENCES ', f.ident, '.',
+                quote_ident(f.relname), '(', quote_ident(b.attname),
+                CASE k.confdeltype WHEN 'a' THEN ')' ELSE ') ON DELETE CASCADE' END)
+            WHEN k.convalidated THEN pg_get_constraintdef(k.oid)
+            ELSE regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '') END)
         || CASE WHEN k.convalidated THEN ',"validated":"yes"}' ELSE ',"validated":"no"}' END
-    FROM (
-        SELECT *, NOT condeferrable AND cardinality(conkey) = 1 AS single
-        FROM pg_catalog.pg_constraint
-    ) k
+    FROM pg_catalog.pg_constraint k
     JOIN rel r ON r.oid = k.conrelid
-    -- the plain cases are spelled here, as pg_get_constraintdef() would, in a tenth of its time
-    LEFT JOIN att a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
-    LEFT JOIN idx i ON i.indexrelid = k.conindid
     LEFT JOIN rel f ON f.oid = k.confrelid
+    LEFT JOIN att a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
     LEFT JOIN att b ON b.attrelid = k.confrelid AND b.attnum = k.confkey[1]
-    WHERE k.contype IN ('p', 'u', 'f', 'c', 'x') AND k.conislocal AND k.conparentid = 0
+    WHERE k.contype IN ('f', 'c') AND k.conislocal AND k.conparentid = 0
 
-    UNION ALL -- indexes that no constraint owns and no parent index hands down
-    SELECT 'index', r.name, CAST('pg_catalog.pg_class' AS regclass), r.oid, 0,
-        concat('{"table":', to_json(o.name),
-            CASE WHEN i.indisunique THEN ',"unique":"yes"' END,
-            ',"definition":',
+    UNION ALL -- indexes, and the keys that own one, unless a parent table hands them down
+    SELECT CASE WHEN k.oid IS NULL THEN 'index' ELSE 'constraint' END,
+        CASE WHEN k.oid IS NULL THEN r.name ELSE o.name || '.' ||
+            CASE WHEN quote_ident(k.conname) = CAST(k.conname AS text) OR k.conname ~ '^[a-z_][a-z0-9_]*$'
+            THEN CAST(k.conname AS text) ELSE quote_ident(k.conname) END END,
+        CASE WHEN k.oid IS NULL THEN CAST('pg_catalog.pg_class' AS regclass)
+            ELSE CAST('pg_catalog.pg_constraint' AS regclass) END, COALESCE(k.oid, r.oid), 0,
+        CASE WHEN k.oid IS NULL THEN concat('{"table":', to_json(o.name),
+            CASE WHEN i.indisunique THEN ',"unique":"yes"' END, ',"definition":',
             to_json(CASE
                 WHEN i.plain AND r.reloptions IS NULL AND i.collation = a.attcollation
                     AND c.opcdefault AND c.opcmethod = 403 AND (c.opcintype = a.atttypid
@@ -265,15 +267,22 @@ WITH member AS (
                 ELSE substr(pg_get_indexdef(i.indexrelid),
                     strpos(pg_get_indexdef(i.indexrelid), ' USING ') + 7) END),
             CASE WHEN i.indisvalid THEN ',"valid":"yes"}' ELSE ',"valid":"no"}' END)
+        ELSE concat(CASE k.contype WHEN 'p' THEN '{"type":"primary key"'
+                WHEN 'u' THEN '{"type":"unique"' ELSE '{"type":"exclusion"' END,
+            ',"definition":', to_json(CASE
+                WHEN i.plain AND NOT k.condeferrable AND k.contype <> 'x'
+                THEN CASE k.contype WHEN 'p' THEN 'PRIMARY KEY (' ELSE 'UNIQUE (' END
+                    || quote_ident(a.attname) || ')'
+                ELSE pg_get_constraintdef(k.oid) END), ',"validated":"yes"}') END
     FROM idx i
-    JOIN rel r ON r.oid = i.indexrelid AND NOT r.relispartition
+    JOIN rel r ON r.oid = i.indexrelid
     JOIN rel o ON o.oid = i.indrelid
     LEFT JOIN att a ON a.attrelid = i.indrelid AND a.attnum = i.attnum
     LEFT JOIN pg_catalog.pg_opclass c ON c.oid = i.opclass
-    WHERE NOT EXISTS (
-        SELECT FROM pg_catalog.pg_constraint k
-        WHERE k.conindid = i.indexrelid AND k.conrelid = i.indrelid
-            AND k.contype IN ('p', 'u', 'x'))
+    LEFT JOIN pg_catalog.pg_constraint k ON k.conindid = i.indexrelid
+        AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x')
+    WHERE CASE WHEN k.oid IS NULL THEN NOT r.relispartition
+        ELSE k.conislocal AND k.conparentid = 0 END
 
     UNION ALL -- views and materialized views
     SELECT CASE r.relkind WHEN 'm' THEN 'materialized_view' ELSE 'view' END, r.name,

@@ -7,7 +7,7 @@ raises ``Unfit``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from faults import trees
 from faults.running import Truth
@@ -69,9 +69,7 @@ def traceless(rev: Rev) -> bool:
 
 
 def judged(topology: Topology, **changed: str) -> dict[str, str]:
-    known = {
-        rev.id: "unknowable" if traceless(rev) else "applied" for rev in topology.revisions
-    }
+    known = {rev.id: "unknowable" if traceless(rev) else "applied" for rev in topology.revisions}
     return {**known, **changed}
 
 
@@ -117,3 +115,367 @@ def hole_in_the_middle(world: World) -> Truth:
     world.undo(middle)
     codes = ["phantom", "hole", "spliced-ancestor"]
     return truth(world, *codes, **{middle: "phantom"})
+
+
+# --- version table ------------------------------------------------------------------------
+
+LOOSE = (
+    "ALTER TABLE alembic_version DROP CONSTRAINT alembic_version_pkc",
+    "ALTER TABLE alembic_version ALTER version_num DROP NOT NULL",
+)
+
+
+@fault(14, "line", "diamond")
+def version_table_empty(world: World) -> Truth:
+    world.record()
+    return unrecorded_all(world, "version-table-empty")
+
+
+@fault(14, "two-branches", "objects")
+def version_table_missing(world: World) -> Truth:
+    world.sql("DROP TABLE alembic_version")
+    return unrecorded_all(world, "version-table-missing")
+
+
+def unrecorded_all(world: World, *codes: str) -> Truth:
+    known = judged(world.topology)
+    known = {k: "unrecorded" if v == "applied" else v for k, v in known.items()}
+    return truth(world, "unrecorded", *codes, **known)
+
+
+@fault(10, "line", "depends-on")
+def unlocated_row(world: World) -> Truth:
+    """The row names a revision that no file has; everything of the tree is there."""
+    world.record("0123456789ab")
+    return unrecorded_all(world, "unlocated-row")
+
+
+@fault(11, "line", "two-bases")
+def unlocated_row_beside_a_good_one(world: World) -> Truth:
+    world.record(*world.recorded(), "0123456789ab")
+    return truth(world, "unlocated-row")
+
+
+@fault(12, "line", "diamond")
+def ancestor_and_descendant_recorded(world: World) -> Truth:
+    world.record(*world.recorded(), world.topology.revisions[0].id)
+    return truth(world, "redundant-row")
+
+
+@fault(16, "line")
+def wrong_case(world: World) -> Truth:
+    world.record(*(row.upper() for row in world.recorded() if row))
+    return unrecorded_all(world, "inexact-id")
+
+
+@fault(16, "line")
+def trailing_space(world: World) -> Truth:
+    world.record(*(f"{row} " for row in world.recorded()))
+    return unrecorded_all(world, "inexact-id")
+
+
+@fault(16, "diamond")
+def abbreviated_id(world: World) -> Truth:
+    world.record(*(str(row)[:5] for row in world.recorded()))
+    return unrecorded_all(world, "inexact-id")
+
+
+@fault(13, "line")
+def row_recorded_twice(world: World) -> Truth:
+    world.sql(*LOOSE)
+    world.record(*world.recorded(), *world.recorded())
+    return truth(world, "duplicate-row")
+
+
+@fault(15, "line")
+def null_row(world: World) -> Truth:
+    world.sql(*LOOSE)
+    world.record(*world.recorded(), None)
+    return truth(world, "null-row")
+
+
+# --- tree ---------------------------------------------------------------------------------
+
+TAGS = Rev(
+    id="z9_tags",
+    doc="Tags",
+    up=("CREATE TABLE tags (id serial PRIMARY KEY, tag text)",),
+    down=("DROP TABLE tags",),
+)
+
+
+@fault(2, "line", "diamond")
+def file_gone_in_the_middle(world: World) -> Truth:
+    """Its table and column are there and no file explains them."""
+    middle = world.topology.middle
+    world.file(middle).unlink()
+    known = {k: v for k, v in judged(world.topology).items() if k != middle}
+    return Truth(
+        verdicts=known,
+        codes=own_codes(world.topology) | {"dangling-parent"},
+        also=frozenset({"drift-extra"}),
+        end="repaired",
+    )
+
+
+@fault(2, "line")
+def file_of_a_merge_gone(world: World) -> Truth:
+    """Nothing in the schema came of it: an empty tombstone is exactly right."""
+    world.add(replace(TAGS, id="y8_empty", parents=(world.topology.last,), up=(), down=()))
+    world.add(replace(TAGS, parents=("y8_empty",)))
+    world.sql(*TAGS.up)
+    world.record(TAGS.id)
+    (world.project / replace(TAGS, id="y8_empty").file).unlink()
+    return truth(world, "dangling-parent", **{TAGS.id: "applied"})
+
+
+@fault(1, "line", "objects")
+def second_head_pending(world: World) -> Truth:
+    """A colleague's revision on an older parent; it has not run."""
+    world.add(replace(TAGS, parents=(world.topology.revisions[0].id,)))
+    return truth(world, "multiple-heads", **{TAGS.id: "pending"})
+
+
+@fault(1, "line")
+def second_head_applied(world: World) -> Truth:
+    world.add(replace(TAGS, parents=(world.topology.revisions[0].id,)))
+    world.sql(*TAGS.up)
+    world.record(*world.recorded(), TAGS.id)
+    return truth(world, "multiple-heads", **{TAGS.id: "applied"})
+
+
+@fault(3, "line")
+def duplicate_id_applied_one(world: World) -> Truth:
+    """Two files declare the head's id; only the older of the two ran."""
+    rev = world.topology.rev(world.topology.last)
+    copy = replace(TAGS, id=rev.id, parents=rev.parents)
+    (world.project / "migrations/versions/zz_copy.py").write_text(copy.text())
+    return truth(world, "duplicate-revision", "multiple-heads")
+
+
+@fault(3, "line")
+def duplicate_id_where_the_newcomer_ran(world: World) -> Truth:
+    """Two files declare the head's id; the database has what the other file makes."""
+    rev = world.topology.rev(world.topology.last)
+    copy = replace(TAGS, id=rev.id, parents=rev.parents)
+    (world.project / "migrations/versions/zz_copy.py").write_text(copy.text())
+    world.undo(rev.id)
+    world.sql(*TAGS.up)
+    return truth(world, "duplicate-revision", "multiple-heads")
+
+
+@fault(4, "line")
+def cycle_through_down_revision(world: World) -> Truth:
+    first = world.topology.revisions[0]
+    world.edit(first.id, "down_revision = None", "down_revision = 'a3_orders'")
+    return truth(world, "cycle")
+
+
+@fault(4, "line")
+def cycle_through_depends_on(world: World) -> Truth:
+    world.edit("a2_email", "depends_on = None", "depends_on = 'a4_invoices'")
+    return truth(world, "cycle")
+
+
+@fault(5, "line")
+def self_reference(world: World) -> Truth:
+    world.edit("a2_email", "depends_on = None", "depends_on = 'a2_email'")
+    return truth(world, "self-reference")
+
+
+@fault(6, "line")
+def syntax_error_in_a_file(world: World) -> Truth:
+    world.edit(world.topology.last, "def upgrade():", "def upgrade(:")
+    known = {**judged(world.topology), world.topology.last: "unknowable"}
+    return replace(
+        truth(world, "unloadable-file", end="refused:unloadable-file"), verdicts=known, loads=False
+    )
+
+
+@fault(6, "line")
+def import_that_fails(world: World) -> Truth:
+    world.edit(world.topology.last, "from alembic import op", "from alembic import op, nothing")
+    known = {**judged(world.topology), world.topology.last: "unknowable"}
+    return replace(
+        truth(world, "unloadable-file", end="refused:unloadable-file"), verdicts=known, loads=False
+    )
+
+
+LONG = "add_reference_id_unique_constraint"
+
+
+@fault(7, "line")
+def id_longer_than_the_column(world: World) -> Truth:
+    """It ran, PostgreSQL refused to record it, and it was rolled back: pending."""
+    world.add(replace(TAGS, id=LONG, parents=(world.topology.last,)))
+    return truth(world, "long-revision-id", **{LONG: "pending"})
+
+
+@fault(25, "line", "objects")
+def invalid_index(world: World) -> Truth:
+    """A unique index on doubled values failed; the values were mended since."""
+    world.add(
+        replace(
+            TAGS,
+            parents=(world.topology.last,),
+            up=("ALTER TABLE people ADD nick text",),
+            outside=("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS uq_nick ON people (nick)",),
+        )
+    )
+    world.sql("ALTER TABLE people ADD nick text", "UPDATE people SET nick = 'same'")
+    try:
+        world.sql("CREATE UNIQUE INDEX CONCURRENTLY uq_nick ON people (nick)")
+    except Exception:
+        world.sql("UPDATE people SET nick = id::text")
+    world.record(TAGS.id)
+    return truth(world, "invalid-index", **{TAGS.id: "applied"})
+
+
+@fault(25, "line")
+def not_valid_constraint(world: World) -> Truth:
+    world.sql(
+        "ALTER TABLE orders DROP CONSTRAINT ck_orders_total",
+        "ALTER TABLE orders ADD CONSTRAINT ck_orders_total CHECK (total >= 0) NOT VALID",
+    )
+    return replace(truth(world), also=frozenset({"not-valid-constraint"}))
+
+
+# --- drift --------------------------------------------------------------------------------
+
+
+@fault(29, "line", "two-branches")
+def index_dropped_by_hand(world: World) -> Truth:
+    world.sql("DROP INDEX ix_letters_body")
+    codes = ("partial", "drift-missing", "hole")
+    wanted = truth(world, *codes, a2_email="partial")
+    return replace(wanted, also=frozenset({"edited-after-apply"}))
+
+
+@fault(29, "line")
+def type_changed_by_hand(world: World) -> Truth:
+    world.sql("ALTER TABLE letters ALTER body TYPE varchar(500)")
+    return truth(world, "drift-changed", end="refused:drift-changed")
+
+
+@fault(29, "line")
+def type_changed_and_reverted_by_decision(world: World) -> Truth:
+    world.sql("ALTER TABLE letters ALTER body TYPE varchar(500)")
+    decide(world, "column:public.letters.body", "revert")
+    return truth(world, "drift-changed")
+
+
+@fault(29, "line")
+def type_changed_and_adopted_by_decision(world: World) -> Truth:
+    world.sql("ALTER TABLE letters ALTER body TYPE varchar(500)")
+    decide(world, "column:public.letters.body", "adopt")
+    return truth(world, "drift-changed")
+
+
+@fault(29, "line")
+def column_added_by_hand(world: World) -> Truth:
+    world.sql("ALTER TABLE people ADD phone text", "UPDATE people SET phone = '1'")
+    return replace(truth(world, end="refused:drift-extra"), also=frozenset({"drift-extra"}))
+
+
+@fault(29, "line", "objects")
+def column_added_and_adopted(world: World) -> Truth:
+    world.sql("ALTER TABLE people ADD phone text", "UPDATE people SET phone = '1'")
+    decide(world, "column:public.people.phone", "adopt")
+    return replace(truth(world), also=frozenset({"drift-extra"}))
+
+
+@fault(29, "line")
+def column_added_and_ignored(world: World) -> Truth:
+    world.sql("ALTER TABLE people ADD phone text", "UPDATE people SET phone = '1'")
+    decide(world, "column:public.people.phone", "ignore")
+    return replace(truth(world, end="nothing"), same_catalog=False)
+
+
+@fault(29, "line")
+def empty_table_added_and_reverted(world: World) -> Truth:
+    world.sql("CREATE TABLE scrap (id serial PRIMARY KEY, note text)")
+    decide(world, "table:public.scrap", "revert")
+    return replace(truth(world), also=frozenset({"drift-extra"}))
+
+
+@fault(29, "line")
+def filled_table_added_and_reverted(world: World) -> Truth:
+    """What holds data is never dropped, not even by decision."""
+    world.sql("CREATE TABLE scrap (id serial PRIMARY KEY, note text)")
+    world.sql("INSERT INTO scrap (note) VALUES ('precious')")
+    decide(world, "table:public.scrap", "revert")
+    return replace(truth(world, end="refused:drift-extra"), also=frozenset({"drift-extra"}))
+
+
+@fault(29, "line")
+def filled_column_added_and_reverted(world: World) -> Truth:
+    world.sql("ALTER TABLE people ADD phone text", "UPDATE people SET phone = '1'")
+    decide(world, "column:public.people.phone", "revert")
+    return replace(truth(world, end="refused:drift-extra"), also=frozenset({"drift-extra"}))
+
+
+@fault(29, "line")
+def constraint_and_index_renamed(world: World) -> Truth:
+    world.sql(
+        "ALTER TABLE people RENAME CONSTRAINT uq_people_email TO people_email_key",
+        "ALTER INDEX ix_letters_body RENAME TO letters_body_idx",
+    )
+    return truth(world, end="nothing")
+
+
+@fault(29, "objects")
+def default_and_comment_lacking(world: World) -> Truth:
+    world.sql(
+        "ALTER TABLE people ALTER email DROP DEFAULT", "COMMENT ON COLUMN people.email IS NULL"
+    )
+    return truth(world, "drift-missing")
+
+
+def decide(world: World, key: str, word: str) -> None:
+    world.config += f'\n[environments.test.drift]\n"{key}" = "{word}"\n'
+
+
+# --- data ---------------------------------------------------------------------------------
+
+
+@fault(33, "line")
+def rows_violate_the_missing_unique_constraint(world: World) -> Truth:
+    world.sql(
+        "ALTER TABLE people DROP CONSTRAINT uq_people_email",
+        "UPDATE people SET email = 'both@example.org' WHERE id < 3",
+    )
+    wanted = truth(
+        world, "partial", "hole", "drift-missing",
+        end="refused:data-violates-constraint", a2_email="partial",
+    )  # fmt: skip
+    return replace(wanted, says=("2 rows", "both@example.org"))
+
+
+@fault(33, "objects")
+def rows_violate_the_missing_check(world: World) -> Truth:
+    """The whole revision is missing but for the table, which somebody filled."""
+    world.sql(
+        "ALTER TABLE things DROP CONSTRAINT ck_things_id",
+        "INSERT INTO things (id, kind) OVERRIDING SYSTEM VALUE VALUES (-1, 'big')",
+    )
+    wanted = truth(
+        world, "partial", "drift-missing",
+        end="refused:data-violates-constraint", d4_kinds="partial",
+    )  # fmt: skip
+    return replace(wanted, says=("1 row",))
+
+
+@fault(33, "line")
+def rows_violate_a_pending_constraint(world: World) -> Truth:
+    """The revision never ran; running it fails on the rows."""
+    world.add(
+        replace(
+            TAGS,
+            parents=(world.topology.last,),
+            up=("ALTER TABLE letters ADD CONSTRAINT uq_body UNIQUE (body)",),
+            down=("ALTER TABLE letters DROP CONSTRAINT uq_body",),
+        )
+    )
+    world.sql("UPDATE letters SET body = 'same'")
+    wanted = truth(world, end="refused:data-violates-constraint", **{TAGS.id: "pending"})
+    return replace(wanted, says=("2 rows", "same"))

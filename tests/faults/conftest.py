@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults.worlds import Workshop
 
+from faults.worlds import Workshop
 from runbook_lib.postgres import EmbeddedServer
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from faults.worlds import Rows, Workshop, World, alembic, load
 from runbook_lib import phases
 from runbook_lib.catalog import diff, renamed
 from runbook_lib.config import Environment
@@ -14,7 +15,6 @@ from runbook_lib.evidence import RunFolder
 from runbook_lib.forensics import Audit
 from runbook_lib.plan import Plan, Rehearsal
 from runbook_lib.session import Phase
-from faults.worlds import Rows, Workshop, World, alembic, load
 
 
 @dataclass(frozen=True, kw_only=True)

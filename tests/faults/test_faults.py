@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from faults import trees
 from faults.catalogue import FAULTS, Fault
 from faults.running import wrong

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-ENV_PY = '''\
+ENV_PY = """\
 from alembic import context
 from sqlalchemy import create_engine, pool
 
@@ -17,7 +17,7 @@ with engine.connect() as connection:
     )
     with context.begin_transaction():
         context.run_migrations()
-'''
+"""
 INI = """\
 [alembic]
 script_location = migrations
@@ -252,8 +252,7 @@ OBJECTS = Topology(
                 "CREATE VIEW glad AS SELECT id, name FROM people WHERE mood = 'ok'",
                 "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS "
                 "$$ BEGIN NEW.name := upper(NEW.name); RETURN NEW; END $$",
-                "CREATE TRIGGER loud BEFORE INSERT ON people "
-                "FOR EACH ROW EXECUTE FUNCTION shout()",
+                "CREATE TRIGGER loud BEFORE INSERT ON people FOR EACH ROW EXECUTE FUNCTION shout()",
             ),
             down=("DROP TRIGGER loud ON people", "DROP FUNCTION shout()", "DROP VIEW glad"),
         ),

@@ -17,12 +17,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from faults import trees
+from faults.trees import Topology
 from runbook_lib.catalog import Catalog, snapshot
 from runbook_lib.config import Environment, load_environment
 from runbook_lib.dsn import Dsn
 from runbook_lib.postgres import EmbeddedServer
-from faults import trees
-from faults.trees import Topology
 
 TOML = """\
 [project]
