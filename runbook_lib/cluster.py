@@ -1,7 +1,9 @@
 """Clusters of our own: disposable PostgreSQL servers, started once and found by later processes.
 
 A server listens on a Unix socket only, in a folder that only its own system user may enter: its
-authentication is "trust", and the folder is the lock on the door.
+authentication is "trust", and the folder is the lock on the door. Where applications and containers
+have to reach it by host and port, it listens on 127.0.0.1 instead, behind a random password that
+lies in the data folder.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ import fcntl
 import hashlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -33,21 +37,26 @@ SYSTEM_USERS = ("postgres", "embedded_postgres", "nobody")
 SOCKET_NAME = "/.s.PGSQL.5432"
 SOCKET_PATH_LIMIT = 103  # bytes; macOS has the lower limit of the two
 WAIT_SECONDS = 60.0
+PASSWORD = "superuser.password"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """One server's files: ``folder`` is its data folder, ``binaries`` its programs' folder.
 
-    ``durable`` False trades the safety of the data against a crash of the machine for speed.
+    ``durable`` False trades the safety of the data against a crash of the machine for speed;
+    ``loopback`` listens on 127.0.0.1, on a port that may change when the server is started again.
     """
 
     folder: Path
     binaries: Path
     durable: bool = False
+    loopback: bool = False
 
     @classmethod
-    def at(cls, folder: Path, binaries: Path, *, durable: bool = False) -> Self:
+    def at(
+        cls, folder: Path, binaries: Path, *, durable: bool = False, loopback: bool = False
+    ) -> Self:
         """Start (or find running) the server whose data folder is ``folder``.
 
         It stays up when this process ends and is found again by the next; ``stop`` ends it. When
@@ -57,7 +66,7 @@ class Cluster:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
             place, programs = _settle(folder), _reachable_programs(binaries)
-        cluster = cls(folder=place, binaries=programs, durable=durable)
+        cluster = cls(folder=place, binaries=programs, durable=durable, loopback=loopback)
         cluster._start()
         return cluster
 
@@ -74,11 +83,18 @@ class Cluster:
 
     def dsn(self, database: str) -> Dsn:
         """Return the address of one of its databases, as its superuser ``postgres``."""
+        if self.loopback:
+            return Dsn.parse(
+                f"postgresql://postgres:{self._password()}@127.0.0.1:{self._port()}/"
+                f"{quote(database, safe='')}"
+            )
         where = quote(str(self.sockets), safe="")
         return Dsn.parse(f"postgresql://postgres@/{quote(database, safe='')}?host={where}")
 
     def answers(self) -> bool:
         """Say whether the server takes connections now."""
+        if self.loopback and not (self._port() and self._password()):
+            return False
         if not self.sockets.exists():
             return False
         _require_own(self.sockets)
@@ -87,6 +103,20 @@ class Cluster:
         except psycopg2.OperationalError:
             return False
         return True
+
+    def _password(self) -> str:
+        """Return the superuser's password, "" before the cluster is made."""
+        try:
+            return (self.folder / PASSWORD).read_text()
+        except OSError:
+            return ""
+
+    def _port(self) -> int:
+        """Return the port of the running server (the fourth line of ``postmaster.pid``)."""
+        try:
+            return int((self.folder / "postmaster.pid").read_text().splitlines()[3])
+        except (OSError, ValueError, IndexError):
+            return 0
 
     def _start(self) -> None:
         """Make it when it is not there, start it when it does not run; others wait for us."""
@@ -146,9 +176,13 @@ class Cluster:
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir(mode=0o700)
         _give(making)
-        flags = ["-A", "trust", "-E", "UTF8", "-U", "postgres", *self._locale()]
+        flags = ["-E", "UTF8", "-U", "postgres", *self._locale()]
         try:
-            self._run("initdb", making, *flags, *([] if self.durable else ["--no-sync"]))
+            with _password_file() as file:
+                flags += ["--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={file}"]
+                self._run("initdb", making, *flags, *([] if self.durable else ["--no-sync"]))
+                shutil.copyfile(file, making / PASSWORD)
+            (making / PASSWORD).chmod(0o600)
         except BaseException:
             shutil.rmtree(making, ignore_errors=True)
             raise
@@ -166,11 +200,16 @@ class Cluster:
         _wait_for(self._deserted, "Sessions of a server that was killed are still at work.")
         (self.folder / "postmaster.pid").unlink(missing_ok=True)
         Path(f"{self.sockets}{SOCKET_NAME}.lock").unlink(missing_ok=True)
-        options = f"-h '' -p 5432 -k '{self.sockets}' -c jit=off -c max_connections=200"
+        options = f"{self._listening()} -c jit=off -c max_connections=200"
         if not self.durable:
             options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
             options += " -c wal_level=minimal -c max_wal_senders=0"
         return self._run("pg_ctl", self.folder, "-w", "-l", str(self.log), "-o", options, "start")
+
+    def _listening(self) -> str:
+        if self.loopback:
+            return f"-h 127.0.0.1 -p {_free_port()} -k ''"
+        return f"-h '' -p 5432 -k '{self.sockets}'"
 
     def _deserted(self) -> bool:
         """Say whether no process is left that works in the data folder (where /proc tells)."""
@@ -215,9 +254,27 @@ class EmbeddedServer(Cluster):
     __slots__ = ()
 
     @classmethod
-    def start(cls, folder: Path, *, durable: bool = False) -> Self:
+    def start(cls, folder: Path, *, durable: bool = False, loopback: bool = False) -> Self:
         """Start (or find running) the server whose data folder is ``folder``; see Cluster.at."""
-        return cls.at(folder, EMBEDDED_BIN, durable=durable)
+        return cls.at(folder, EMBEDDED_BIN, durable=durable, loopback=loopback)
+
+
+@contextmanager
+def _password_file() -> Iterator[Path]:
+    """Yield a file with a new random password that the server's system user may read."""
+    with tempfile.NamedTemporaryFile("w", prefix="runbook-") as stream:
+        stream.write(secrets.token_urlsafe(24))
+        stream.flush()
+        if user := system_user():
+            os.chown(stream.name, pwd.getpwnam(user).pw_uid, -1)
+        yield Path(stream.name)
+
+
+def _free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def system_user() -> str:

@@ -117,7 +117,7 @@ def stop(echo: Echo = print, *, root: Path = CHECKOUT) -> int:
     """
     state = load_environment("staging", str(root / FILE_NAME)).state_folder
     with _alone(root):
-        for folder in (root / ".demo" / "pg", *state.glob("postgres-*")):
+        for folder in (root / ".demo" / "pg", *state.glob("scratch-*")):
             if (folder / "postmaster.pid").exists():
                 Cluster(folder=folder.resolve(), binaries=EMBEDDED_BIN).stop()
                 echo(f"Stopped the server in {folder.parent.name}/{folder.name}.")

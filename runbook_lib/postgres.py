@@ -107,7 +107,7 @@ class Scratch:
     ) -> Scratch:
         own = program_major(binaries / "postgres")
         _require_fit(place, own, available_extensions(binaries), major, extensions)
-        cluster = Cluster.at(environment.state_folder / f"postgres-{own}", binaries)
+        cluster = Cluster.at(environment.state_folder / f"scratch-{own}", binaries, loopback=True)
         return cls(cluster.dsn("postgres"), place=place)
 
     @classmethod

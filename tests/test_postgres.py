@@ -436,9 +436,16 @@ class TestScratch:
 
 
 class TestPlaces:
-    def test_embedded_is_the_servers_own(self, server: EmbeddedServer, tmp_path: Path) -> None:
+    def test_embedded_is_reached_on_loopback_with_a_password(
+        self, server: EmbeddedServer, tmp_path: Path
+    ) -> None:
+        """Applications and containers have to reach it by host and port, strangers must not."""
         place = Scratch.for_environment(environment(tmp_path), 150000, ["plpgsql", "hstore"])
-        assert place.admin == server.dsn("postgres")
+        assert place.admin.host == "127.0.0.1"
+        assert Scratch.for_environment(environment(tmp_path), 150000, []).admin == place.admin
+        connect(place.admin).close()
+        with pytest.raises(UnreachableError, match="password"):
+            connect(Dsn(place.admin.url.set(password="wrong")))
 
     @pytest.mark.parametrize(
         ("version", "extensions", "lack"),
