@@ -1,14 +1,19 @@
--- The schema of one database as one JSON object, {"kind<colon>name" {aspect, text}}, PostgreSQL 11 to 18.
+-- The schema of one database as one JSON object of {key, {aspect, text}}, PostgreSQL 11 to 18.
 -- Any driver must be able to send this text as it is, so it holds no percent sign, no question
--- mark and no colon. Names are fully qualified because the caller sets search_path to pg_catalog.
+-- mark, and no colon that a word follows. Names are fully qualified because the caller sets
+-- search_path to pg_catalog. A keyword is not quoted in a key, for servers differ in what is one.
 -- A column that an older server lacks is read where its name then means the default beside it.
+-- Objects of users have an oid of 16384 or more. A snapshot runs after every revision of a
+-- replay, and on catalogs of ten thousand tables, so what there is many of is spelled with care
+-- for speed (texts are joined by hand) and the rest for reading (json_build_object).
 WITH member AS (
     SELECT classid, objid
     FROM pg_catalog.pg_depend
     WHERE refclassid = CAST('pg_catalog.pg_extension' AS regclass) AND deptype = 'e'
 ), ns AS (
     SELECT n.oid, n.nspname, n.nspowner, n.nspacl,
-        CASE WHEN quote_ident(n.nspname) = CAST(n.nspname AS text) OR n.nspname ~ '^[a-z_][a-z0-9_]*$'
+        CASE WHEN quote_ident(n.nspname) = CAST(n.nspname AS text)
+            OR n.nspname ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(n.nspname AS text) ELSE quote_ident(n.nspname) END AS name,
         quote_ident(n.nspname) AS ident
     FROM pg_catalog.pg_namespace n
@@ -20,7 +25,8 @@ WITH member AS (
     SELECT c.oid, c.relkind, c.relowner, c.relacl, c.reltype, c.relpersistence, c.relrowsecurity,
         c.relforcerowsecurity, c.relreplident, c.reloptions, c.relispartition, c.relpartbound,
         c.reloftype, c.relname, ns.ident, ns.name || '.' ||
-        CASE WHEN quote_ident(c.relname) = CAST(c.relname AS text) OR c.relname ~ '^[a-z_][a-z0-9_]*$'
+        CASE WHEN quote_ident(c.relname) = CAST(c.relname AS text)
+            OR c.relname ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(c.relname AS text) ELSE quote_ident(c.relname) END AS name
     FROM pg_catalog.pg_class c
     JOIN ns ON ns.oid = c.relnamespace
@@ -31,7 +37,8 @@ WITH member AS (
 ), typ AS (
     SELECT t.oid, t.typtype, t.typowner, t.typacl, t.typrelid, t.typbasetype, t.typtypmod,
         t.typnotnull, t.typdefault, t.typcollation, ns.name || '.' ||
-        CASE WHEN quote_ident(t.typname) = CAST(t.typname AS text) OR t.typname ~ '^[a-z_][a-z0-9_]*$'
+        CASE WHEN quote_ident(t.typname) = CAST(t.typname AS text)
+            OR t.typname ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(t.typname AS text) ELSE quote_ident(t.typname) END AS name
     FROM pg_catalog.pg_type t
     JOIN ns ON ns.oid = t.typnamespace
@@ -43,7 +50,8 @@ WITH member AS (
             WHERE m.classid = CAST('pg_catalog.pg_type' AS regclass) AND m.objid = t.oid)
 ), fun AS (
     SELECT p.oid, p.prokind, p.proowner, p.proacl, ns.name || '.' ||
-        CASE WHEN quote_ident(p.proname) = CAST(p.proname AS text) OR p.proname ~ '^[a-z_][a-z0-9_]*$'
+        CASE WHEN quote_ident(p.proname) = CAST(p.proname AS text)
+            OR p.proname ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(p.proname AS text) ELSE quote_ident(p.proname) END
         || '(' || oidvectortypes(p.proargtypes) || ')' AS name,
         CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END
@@ -69,7 +77,8 @@ WITH member AS (
         AND d.deptype IN ('a', 'i')
 ), att AS (
     SELECT a.*, r.relkind, r.relowner, r.name || '.' ||
-        CASE WHEN quote_ident(a.attname) = CAST(a.attname AS text) OR a.attname ~ '^[a-z_][a-z0-9_]*$'
+        CASE WHEN quote_ident(a.attname) = CAST(a.attname AS text)
+            OR a.attname ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(a.attname AS text) ELSE quote_ident(a.attname) END AS name
     FROM (SELECT CAST('' AS "char") AS attgenerated) older
     CROSS JOIN LATERAL (
@@ -97,8 +106,8 @@ WITH member AS (
     WHERE objoid >= 16384
 ), object AS (
     -- schemas
-    SELECT 'schema' AS kind, ns.name, CAST('pg_catalog.pg_namespace' AS regclass) AS class, ns.oid, 0 AS sub,
-        '{}' AS aspects
+    SELECT 'schema' AS kind, ns.name, CAST('pg_catalog.pg_namespace' AS regclass) AS class,
+        ns.oid, 0 AS sub, '{}' AS aspects
     FROM ns
 
     UNION ALL -- extensions
@@ -134,7 +143,8 @@ WITH member AS (
 
     UNION ALL -- values of enum types
     SELECT 'label', t.name || '.' ||
-        CASE WHEN quote_ident(l.enumlabel) = CAST(l.enumlabel AS text) OR l.enumlabel ~ '^[a-z_][a-z0-9_]*$'
+        CASE WHEN quote_ident(l.enumlabel) = CAST(l.enumlabel AS text)
+            OR l.enumlabel ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(l.enumlabel AS text) ELSE quote_ident(l.enumlabel) END,
         NULL, t.oid, CAST(row_number() OVER (ORDER BY l.enumsortorder) AS integer), '{}'
     FROM pg_catalog.pg_enum l
@@ -228,7 +238,8 @@ WITH member AS (
 
     UNION ALL -- foreign keys and checks; NOT NULL is an aspect of the column
     SELECT 'constraint', r.name || '.' ||
-        CASE WHEN quote_ident(k.conname) = CAST(k.conname AS text) OR k.conname ~ '^[a-z_][a-z0-9_]*$'
+        CASE WHEN quote_ident(k.conname) = CAST(k.conname AS text)
+            OR k.conname ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(k.conname AS text) ELSE quote_ident(k.conname) END,
         CAST('pg_catalog.pg_constraint' AS regclass), k.oid, 0,
         CASE k.contype WHEN 'f' THEN '{"type":"foreign key"' ELSE '{"type":"check"' END
@@ -253,7 +264,8 @@ WITH member AS (
     UNION ALL -- indexes, and the keys that own one, unless a parent table hands them down
     SELECT CASE WHEN k.oid IS NULL THEN 'index' ELSE 'constraint' END,
         CASE WHEN k.oid IS NULL THEN r.name ELSE o.name || '.' ||
-            CASE WHEN quote_ident(k.conname) = CAST(k.conname AS text) OR k.conname ~ '^[a-z_][a-z0-9_]*$'
+            CASE WHEN quote_ident(k.conname) = CAST(k.conname AS text)
+            OR k.conname ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(k.conname AS text) ELSE quote_ident(k.conname) END END,
         CASE WHEN k.oid IS NULL THEN CAST('pg_catalog.pg_class' AS regclass)
             ELSE CAST('pg_catalog.pg_constraint' AS regclass) END, COALESCE(k.oid, r.oid), 0,
@@ -328,7 +340,8 @@ WITH member AS (
 
     UNION ALL -- triggers, but not those that a partitioned parent hands down
     SELECT 'trigger', r.name || '.' ||
-        CASE WHEN quote_ident(t.tgname) = CAST(t.tgname AS text) OR t.tgname ~ '^[a-z_][a-z0-9_]*$'
+        CASE WHEN quote_ident(t.tgname) = CAST(t.tgname AS text)
+            OR t.tgname ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(t.tgname AS text) ELSE quote_ident(t.tgname) END,
         CAST('pg_catalog.pg_trigger' AS regclass), t.oid, 0,
         CAST(json_strip_nulls(json_build_object(
@@ -345,7 +358,8 @@ WITH member AS (
 
     UNION ALL -- rules other than the one that makes a view
     SELECT 'rule', r.name || '.' ||
-        CASE WHEN quote_ident(w.rulename) = CAST(w.rulename AS text) OR w.rulename ~ '^[a-z_][a-z0-9_]*$'
+        CASE WHEN quote_ident(w.rulename) = CAST(w.rulename AS text)
+            OR w.rulename ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(w.rulename AS text) ELSE quote_ident(w.rulename) END,
         CAST('pg_catalog.pg_rewrite' AS regclass), w.oid, 0,
         CAST(json_strip_nulls(json_build_object('definition', pg_get_ruledef(w.oid),
@@ -357,7 +371,8 @@ WITH member AS (
 
     UNION ALL -- row security policies
     SELECT 'policy', r.name || '.' ||
-        CASE WHEN quote_ident(p.polname) = CAST(p.polname AS text) OR p.polname ~ '^[a-z_][a-z0-9_]*$'
+        CASE WHEN quote_ident(p.polname) = CAST(p.polname AS text)
+            OR p.polname ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(p.polname AS text) ELSE quote_ident(p.polname) END,
         CAST('pg_catalog.pg_policy' AS regclass), p.oid, 0,
         CAST(json_strip_nulls(json_build_object(
@@ -375,7 +390,8 @@ WITH member AS (
 
     UNION ALL -- extended statistics
     SELECT 'statistics', ns.name || '.' ||
-        CASE WHEN quote_ident(s.stxname) = CAST(s.stxname AS text) OR s.stxname ~ '^[a-z_][a-z0-9_]*$'
+        CASE WHEN quote_ident(s.stxname) = CAST(s.stxname AS text)
+            OR s.stxname ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(s.stxname AS text) ELSE quote_ident(s.stxname) END,
         CAST('pg_catalog.pg_statistic_ext' AS regclass), s.oid, 0,
         CAST(json_strip_nulls(json_build_object('table', r.name, 'definition', pg_get_statisticsobjdef(s.oid))) AS text)
@@ -385,7 +401,8 @@ WITH member AS (
 
     UNION ALL -- event triggers
     SELECT 'event_trigger',
-        CASE WHEN quote_ident(e.evtname) = CAST(e.evtname AS text) OR e.evtname ~ '^[a-z_][a-z0-9_]*$'
+        CASE WHEN quote_ident(e.evtname) = CAST(e.evtname AS text)
+            OR e.evtname ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(e.evtname AS text) ELSE quote_ident(e.evtname) END,
         CAST('pg_catalog.pg_event_trigger' AS regclass), e.oid, 0,
         CAST(json_strip_nulls(json_build_object('event', e.evtevent, 'function', CAST(e.evtfoid AS regprocedure),
