@@ -157,7 +157,7 @@ def _statements(
 ) -> Iterator[Statement]:
     kind, _ = split(change.object)
     if change.before is not None and change.after is not None:
-        if alterations.differing(change.before, change.after) - {"comment", "owned_by"}:
+        if definitions.differing(change.before, change.after) - {"comment", "owned_by"}:
             yield from alterations.alterations(
                 change.object, change.before, change.after, before, after
             )

@@ -62,6 +62,11 @@ class Statement:
     needs_empty: bool = False
 
 
+def differing(old: Aspects, new: Aspects) -> set[str]:
+    """Return the names of the aspects that differ."""
+    return {name for name in {*old, *new} if old.get(name) != new.get(name)}
+
+
 def creation(key: str, aspects: Aspects, catalog: Catalog) -> Statement | None:
     """Return the statement that makes the object as ``catalog`` has it.
 
