@@ -36,13 +36,14 @@ class TreeRepair(Artifact):
     """Edits that make a tree loadable (or clean), with the ids that they renamed (old to new).
 
     ``answers`` are the finding codes that the edits resolve; ``open`` are sentences on what no
-    edit can resolve without a person.
+    edit can resolve without a person; ``stands_in`` are missing ids that got a tombstone.
     """
 
     edits: tuple[FileEdit, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     answers: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
+    stands_in: tuple[str, ...] = ()
 
 
 def apply_edits(tree: SourceTree, edits: Sequence[FileEdit]) -> SourceTree:

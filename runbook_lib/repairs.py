@@ -43,6 +43,7 @@ class Draft:
     renamed: dict[str, str] = field(default_factory=dict)
     answers: dict[str, None] = field(default_factory=dict)
     open: list[str] = field(default_factory=list)
+    stands_in: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.files = dict(self.tree.files)
@@ -79,6 +80,7 @@ class Draft:
             renamed=dict(self.renamed),
             answers=tuple(self.answers),
             open=tuple(self.open),
+            stands_in=tuple(self.stands_in),
         )
 
     def _changed(self, path: str) -> bool:
@@ -334,6 +336,7 @@ def _bury(draft: Draft, missing: str, children: Sequence[str]) -> None:
         doc=f"Stand in for the revision {missing}, whose file is missing from the tree",
     )
     draft.put(path, text, f"{missing} is missing; {', '.join(children)} names it")
+    draft.stands_in.append(missing)
     draft.open.append(
         f"The file of {missing} is missing: restore it from version control, or confirm the "
         f"tombstone. Its parent is taken to be {parent or 'none (a base)'}."
