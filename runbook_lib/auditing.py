@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from runbook_lib import artifacts, differences, inference, revisions, verdicts, versions
 from runbook_lib import graph as graphs
 from runbook_lib.catalog import Catalog, split, table_of, without
-from runbook_lib.effects import Replay
+from runbook_lib.effects import Replay, RevisionReplay
 from runbook_lib.findings import Finding, finding
 from runbook_lib.forensics import Audit, Drift, RevisionVerdict, Strategy, Target
 from runbook_lib.graph import Revision, RevisionGraph
@@ -21,7 +21,9 @@ class Observations:
 
     ``graph`` is the project's own tree, ``loadable`` the same tree repaired so far that it could
     be replayed, ``renamed`` the ids that the repair gave (old to new). Both catalogs leave out the
-    version table; ``ignore`` are patterns of object keys that the environment declares ignored.
+    version table; ``ignore`` are patterns of object keys that the environment declares ignored,
+    ``stated`` is what it says of revisions that leave no trace. ``pinned``: the version table's
+    schema is configured. ``filled`` are keys of unexplained tables and columns that hold data.
     """
 
     environment: str
@@ -34,6 +36,9 @@ class Observations:
     live: Catalog
     replay: Replay
     ignore: tuple[str, ...] = ()
+    stated: Mapping[str, bool] = field(default_factory=dict)
+    pinned: bool = False
+    filled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +57,26 @@ def conclude(seen: Observations) -> Conclusions:
     replay = _ignoring(seen.replay, seen.ignore)
     live, names = differences.align(without(seen.live, seen.ignore), replay.final)
     known = inference.infer(replay, live)
-    rows = [seen.renamed.get(row, row) for row in seen.rows.ids]
     case = verdicts.Case(
         graph=seen.loadable,
         replay=replay,
         live=live,
-        recorded=graphs.recorded(seen.loadable, rows),
+        recorded=_recorded(seen),
         inference=known,
+        stated={seen.renamed.get(name, name): ran for name, ran in seen.stated.items()},
     )
     judged = verdicts.judge(case)
     drift = differences.find_drift(replay, live, known, judged, names)
     return Conclusions(verdicts=judged, drift=drift, live=live, expected=replay.final, names=names)
+
+
+def _recorded(seen: Observations) -> frozenset[str]:
+    """Who is recorded, by the loadable tree; a row whose file is left out records its parents."""
+    rows = [seen.renamed.get(row, row) for row in seen.rows.ids]
+    known = {revision.revision_id for revision in seen.loadable.revisions}
+    aside = graphs.ancestors(seen.graph, [row for row in rows if row not in known])
+    implied = {seen.renamed.get(row, row) for row in aside} & known
+    return graphs.recorded(seen.loadable, [*rows, *implied])
 
 
 def _ignoring(replay: Replay, patterns: tuple[str, ...]) -> Replay:
@@ -86,7 +100,13 @@ def build_audit(seen: Observations, drawn: Conclusions) -> Audit:
     found = [
         *revisions.tree_findings(seen.graph, seen.rows.width),
         *_replay_findings(seen),
-        *versions.row_findings(seen.rows, seen.graph, schema_has_tables=_has_tables(drawn.live)),
+        *versions.row_findings(
+            seen.rows,
+            seen.graph,
+            schema_has_tables=_has_tables(drawn.live),
+            pinned=seen.pinned,
+        ),
+        *_ahead(drawn, seen),
         *_verdict_findings(judged, seen),
         *_hole_findings(drawn.verdicts, seen),
         *_drift_findings(drawn.drift, seen),
@@ -156,6 +176,13 @@ def _unjudged(revision: Revision, error: str, recorded: bool) -> RevisionVerdict
     )
 
 
+def _ahead(drawn: Conclusions, seen: Observations) -> Iterable[Finding]:
+    extra = [item.object for item in drawn.drift if item.kind == "extra"]
+    for row in versions.unlocated(seen.rows, seen.graph) if extra else ():
+        text = f"{row} is recorded and in no file, and no file makes {', '.join(extra[:4])}."
+        yield finding("code-behind-database", row, text)
+
+
 def _has_tables(live: Catalog) -> bool:
     return any(split(key)[0] == "table" for key in live.objects)
 
@@ -164,10 +191,21 @@ def _replay_findings(seen: Observations) -> Iterable[Finding]:
     names = {new: old for old, new in seen.renamed.items()}
     for run in seen.replay.revisions:
         own = names.get(run.revision_id, run.revision_id)
-        if run.status == "failed":
+        if run.status == "failed" and cannot_be_imported(run):
+            yield finding("unloadable-file", own, f"{own} cannot be imported: {run.error}")
+        elif run.status == "failed":
             yield finding("not-replayable", own, f"{own} fails in the replay: {run.error}")
+        if run.lost:
+            text = f"Alembic reports {own} as done, but env.py leaves it in a transaction that "
+            yield finding("lost-work", own, text + "nobody commits.")
         if run.commits_inside:
             yield finding("commits-inside", own, f"{own} ends Alembic's transaction by itself.")
+
+
+def cannot_be_imported(run: RevisionReplay) -> bool:
+    """Whether the revision's own file, rather than what it does, is what fails."""
+    failures = ("ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError")
+    return run.error.startswith(failures) and not run.statements
 
 
 def _verdict_findings(judged: Collection[RevisionVerdict], seen: Observations) -> Iterable[Finding]:
@@ -185,6 +223,8 @@ def _verdict_findings(judged: Collection[RevisionVerdict], seen: Observations) -
             yield finding(
                 "edited-after-apply", own, text + "after it ran, or objects were changed by hand."
             )
+        if verdict.executed == "unknowable" and verdict.touches_rows and not verdict.implied:
+            yield finding("unknowable-data", own, f"{own}: {verdict.reason}")
         yield from _leftover(verdict)
 
 
@@ -218,7 +258,7 @@ def _leftover(verdict: RevisionVerdict) -> Iterable[Finding]:
 
 def _drift_findings(drift: Collection[Drift], seen: Observations) -> Iterable[Finding]:
     for item in drift:
-        if item.aspect == "name":
+        if item.aspect in ("name", "valid", "validated"):  # no drift, or a finding of its own
             continue
         kind, name = split(item.object)
         aspect = f" {item.aspect}" if item.aspect else ""

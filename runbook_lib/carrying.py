@@ -90,13 +90,17 @@ def _require_rows(cursor: Any, table: str, expected: Sequence[str]) -> None:
 
 
 def _run_sql(step: Step, plan: Plan, stage: Stage) -> None:
+    _run_statements(step, step.sql, stage)
+
+
+def _run_statements(step: Step, statements: Sequence[str], stage: Stage) -> None:
     if step.transactional:
-        run_sql(stage, step.sql)
+        run_sql(stage, statements)
         return
     connection = _open(stage, autocommit=True)
     try:
         with connection.cursor() as cursor:
-            for statement in step.sql:
+            for statement in statements:
                 cursor.execute(statement)
     finally:
         connection.close()
@@ -132,6 +136,7 @@ def _run_revisions(step: Step, plan: Plan, stage: Stage) -> None:
         stage.environment.branch,
         edits=stage.overlay,
         only=step.revisions if step.only else (),
+        commit=step.commit,
         lock_timeout=stage.environment.lock_timeout,
         statement_timeout=stage.environment.statement_timeout,
         progress=lambda event: _show(event, stage),
@@ -174,7 +179,7 @@ def _unedit_files(step: Step, plan: Plan, stage: Stage) -> None:
 
 
 def _unrun_sql(step: Step, plan: Plan, stage: Stage) -> None:
-    run_sql(stage, step.reverse)
+    _run_statements(step, step.reverse, stage)
 
 
 def _unrun_revisions(step: Step, plan: Plan, stage: Stage) -> None:

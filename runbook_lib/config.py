@@ -79,7 +79,8 @@ class Environment:
 
     Timeouts are PostgreSQL interval texts, ``watch_seconds`` seconds. ``after`` names the
     environment whose sealed evidence has to be there first. ``branch`` is an Alembic target such
-    as ``main@head`` when only one branch of the tree belongs to this database.
+    as ``main@head`` when only one branch of the tree belongs to this database. ``ran`` and
+    ``not_ran`` are what a person knows of revisions that leave no trace in the schema.
     """
 
     name: str
@@ -100,6 +101,8 @@ class Environment:
     scratch: str = "embedded"
     ignore: tuple[str, ...] = ()
     drift: Mapping[str, Decision] = field(default_factory=dict)
+    ran: tuple[str, ...] = ()
+    not_ran: tuple[str, ...] = ()
     lock_timeout: str = "5s"
     statement_timeout: str = "15min"
     watch_seconds: float = 5.0
@@ -251,6 +254,12 @@ def _require_sound(environment: Environment, all_: Mapping[str, Environment]) ->
         raise ConfigurationError(
             f'{where} is protected and cannot declare approval = "auto".',
             "Set protected = false, or leave the approval to a person.",
+        )
+    both = sorted({*environment.ran} & {*environment.not_ran})
+    if both:
+        raise ConfigurationError(
+            f"{where} says of {', '.join(both)} both that it ran and that it did not.",
+            "Name it in ran or in not_ran.",
         )
     for subject, decision in environment.drift.items():
         if decision not in DECISIONS:

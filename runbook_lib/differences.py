@@ -9,7 +9,9 @@ from runbook_lib import inference
 from runbook_lib.catalog import Aspects, Catalog, describe, diff, renamed, split, table_of
 from runbook_lib.effects import Replay
 from runbook_lib.forensics import Comparison, Drift, RevisionVerdict
+from runbook_lib.identifiers import identifier, member, sql_name
 from runbook_lib.inference import ABSENT, Inference
+from runbook_lib.verdicts import mostly_there
 
 
 def align(live: Catalog, expected: Catalog) -> tuple[Catalog, dict[str, str]]:
@@ -143,7 +145,7 @@ def _lost(
         if key in live.objects or _owner_gone(key, aspects, live):
             continue
         verdict = verdicts.get(writers.get(key, ""))
-        by_hand = verdict is None or (verdict.executed == "partly" and _mostly_there(verdict))
+        by_hand = verdict is None or (verdict.executed == "partly" and mostly_there(verdict))
         if by_hand and (verdict is None or verdict.revision_id in atomic):
             yield Drift(
                 object=key,
@@ -162,11 +164,6 @@ def _owner_gone(key: str, aspects: Aspects, live: Catalog) -> bool:
     return bool(owner) and key != f"table:{owner}" and f"table:{owner}" not in live.objects
 
 
-def _mostly_there(verdict: RevisionVerdict) -> bool:
-    there = sum(item.speaks == "for" for item in verdict.evidence)
-    return there > len(verdict.evidence) - there
-
-
 def _renaming(key: str, name: str) -> Drift:
     return Drift(
         object=key,
@@ -176,3 +173,14 @@ def _renaming(key: str, name: str) -> Drift:
         found=split(name)[1],
         note="The same object under another name, which is no drift by itself.",
     )
+
+
+def data_of(key: str) -> tuple[tuple[str, str], ...]:
+    """Return (table, condition) under which dropping the object loses data; none if it cannot."""
+    kind, name = split(key)
+    if kind == "table":
+        return ((sql_name(name), "true"),)
+    if kind == "column":
+        table, column = member(name)
+        return ((table, f"{identifier(column)} IS NOT NULL"),)
+    return ()

@@ -350,6 +350,14 @@ CODES: dict[str, Code] = dict(
             "Drop it once it is empty, unused and approved.",
         ),
         _code(
+            "unknowable-data",
+            "schema",
+            "error",
+            "A revision changes rows only, and its neighbours do not tell whether it ran.",
+            "The verdicts of its neighbours contradict each other or the version rows.",
+            'Find out from the rows, then say ran = ["…"] or not_ran = ["…"] in the environment.',
+        ),
+        _code(
             "no-proven-repair",
             "schema",
             "error",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from runbook_lib import catalog, postgres
+from runbook_lib import catalog, differences, postgres
 from runbook_lib.catalog import Catalog
 from runbook_lib.forensics import Target
 from runbook_lib.versions import VersionRows
@@ -50,6 +50,20 @@ def look(connection: Any, schema: str, table: str) -> Look:
         versions=versions,
         live=catalog.snapshot(connection, exclude=excluded),
     )
+
+
+def filled(connection: Any, keys: Iterable[str]) -> tuple[str, ...]:
+    """Return which of the tables and columns, named by their keys, hold data."""
+    return tuple(
+        key
+        for key in keys
+        if any(_exists(connection, *where) for where in differences.data_of(key))
+    )
+
+
+def _exists(connection: Any, table: str, condition: str) -> bool:
+    sql = f"SELECT EXISTS (SELECT FROM {table} WHERE {condition})"
+    return bool(postgres.fetch(connection, sql)[0][0])
 
 
 def read_versions(connection: Any, schema: str, table: str) -> VersionRows:

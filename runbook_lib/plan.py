@@ -33,7 +33,8 @@ class Step:
 
     ``rows_before`` and ``rows_after`` are version rows for the steps that set them;
     ``revisions`` are the ids that a run-revisions step executes, in order; ``only`` says that it
-    runs just those and leaves the version rows alone.
+    runs just those and leaves the version rows alone; ``commit`` that it commits what the
+    project's env.py leaves in a transaction that nobody commits.
     """
 
     kind: StepKind
@@ -42,6 +43,7 @@ class Step:
     reverse: tuple[str, ...] = ()
     revisions: tuple[str, ...] = ()
     only: bool = False
+    commit: bool = False
     rows_before: tuple[str, ...] = ()
     rows_after: tuple[str, ...] = ()
     transactional: bool = True
@@ -52,7 +54,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan(Artifact):
-    """A repair for exactly one database in exactly one state: its digest is what is approved."""
+    """A repair for exactly one database in exactly one state: its digest is what is approved.
+
+    ``drops`` are tables and sequences, spelled as fingerprints name them, that it drops empty.
+    """
 
     environment: str
     target: Target
@@ -65,6 +70,7 @@ class Plan(Artifact):
     rows_before: tuple[str, ...]
     heads_after: tuple[str, ...]
     answers: tuple[str, ...]
+    drops: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,47 +6,36 @@ this order, and the first that proves right is offered.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from runbook_lib import artifacts, branches, ddl, versions
+from runbook_lib import artifacts, branches, ddl, definitions, versions
 from runbook_lib import graph as graphs
-from runbook_lib.auditing import Conclusions, Observations
 from runbook_lib.catalog import ObjectChange, diff, split, table_of
-from runbook_lib.config import Decision, History
+from runbook_lib.config import Decision
 from runbook_lib.ddl import Statement
 from runbook_lib.differences import last_writers
-from runbook_lib.edits import FileEdit, TreeRepair, add_revision, apply_edits, combine, merge_heads
-from runbook_lib.forensics import Drift, RevisionVerdict
+from runbook_lib.edits import FileEdit, add_revision, apply_edits, combine, merge_heads
+from runbook_lib.forensics import RevisionVerdict
 from runbook_lib.graph import RevisionGraph, SourceTree
+from runbook_lib.locks import lock_of
 from runbook_lib.plan import Plan, Step, StrategyName
+from runbook_lib.refusals import refusals
 from runbook_lib.revisions import parse_tree
+from runbook_lib.situation import Refusal, Situation
+from runbook_lib.steps import (
+    corrective_doc,
+    drop_empty,
+    dropped,
+    edit_files,
+    finish_revisions,
+    rebuild_index,
+    run_corrective,
+    validate_constraint,
+)
 from runbook_lib.verdicts import ran
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
-    """What planning starts from. ``tree`` is the project's own, ``repair`` made it loadable.
-
-    ``target`` is Alembic's name for what the environment is to have, "heads" or a branch.
-    """
-
-    seen: Observations
-    drawn: Conclusions
-    tree: SourceTree
-    repair: TreeRepair
-    history: History = "merge"
-    target: str = "heads"
-    decisions: Mapping[str, Decision] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """Why no repair may be planned: a finding code, and a sentence with the choices."""
-
-    code: str
-    reason: str
+__all__ = ["Draft", "Refusal", "Situation", "candidates", "refusals"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,73 +59,15 @@ class Draft:
         return tuple(r for r in self.order if r not in self.done and r not in self.partly)
 
 
-def refusals(situation: Situation) -> tuple[Refusal, ...]:
-    """Return everything that forbids a repair until a person has decided or mended something."""
-    return (
-        *_unreadable(situation),
-        *_undecided(situation),
-        *_unreplayed(situation),
-        *_half_done_data(situation),
-    )
-
-
-def _unreadable(situation: Situation) -> list[Refusal]:
-    return [Refusal(code="unloadable-file", reason=text) for text in situation.repair.open]
-
-
-def _undecided(situation: Situation) -> list[Refusal]:
-    return [
-        Refusal(
-            code=f"drift-{drift.kind}",
-            reason=f"{drift.object}: expected {drift.expected}, found {drift.found}. Decide in "
-            f"[environments.{situation.seen.environment}.drift]: adopt, revert or ignore.",
-        )
-        for drift in situation.drawn.drift
-        if needs_decision(drift) and drift.object not in situation.decisions
-    ]
-
-
-def needs_decision(drift: Drift) -> bool:
-    """Whether a person has to say what becomes of it: names do not matter, losses are mended."""
-    unfinished = drift.aspect in ("valid", "validated")
-    return drift.kind != "missing" and drift.aspect != "name" and not unfinished
-
-
-def _unreplayed(situation: Situation) -> list[Refusal]:
-    return [
-        Refusal(
-            code="not-replayable",
-            reason=f"{run.revision_id} fails in the replay, so what it promises is unknown: "
-            f"{run.error}",
-        )
-        for run in situation.seen.replay.revisions
-        if run.status == "failed"
-    ]
-
-
-def _half_done_data(situation: Situation) -> list[Refusal]:
-    """Rows that a half-executed revision changes: nothing in the schema tells if it did."""
-    return [
-        Refusal(
-            code="partial",
-            reason=f"{verdict.revision_id} is half executed and also changes rows; the schema "
-            "cannot tell whether that part ran. Finish it by hand, then audit again.",
-        )
-        for verdict in situation.drawn.verdicts.values()
-        if verdict.executed == "partly" and verdict.touches_rows and not _lost_later(verdict)
-    ]
-
-
-def _lost_later(verdict: RevisionVerdict) -> bool:
-    """Whether most of it is there: then it ran as a whole, and something was removed since."""
-    there = sum(item.speaks == "for" for item in verdict.evidence)
-    return there > len(verdict.evidence) - there
-
-
 def candidates(situation: Situation) -> tuple[Plan, ...]:
     """Return the plans worth trying, the least invasive first."""
     draft = _draft(situation)
-    plans = [_upgrade_plan(draft), _missing_plan(draft), _corrective_plan(draft)]
+    plans = [
+        _upgrade_plan(draft),
+        _missing_plan(draft),
+        _remaining_plan(draft),
+        _corrective_plan(draft),
+    ]
     return tuple(plan for plan in plans if plan is not None)
 
 
@@ -172,21 +103,25 @@ def _closed_over_empty(
 
 def _upgrade_plan(draft: Draft) -> Plan | None:
     """Strategies 1 and 2: make the rows say what is proven, then upgrade the rest."""
-    closed = graphs.ancestors(draft.graph, sorted(draft.done)) == draft.done
-    if draft.partly or draft.adopts or not (closed or not draft.done):
+    if draft.partly or draft.adopts or not _closed(draft, draft.done):
         return None
     rows = versions.exact_rows(draft.graph, draft.done)
     steps = [*_unfinished(draft), *_set_rows(draft, rows)]
+    moved = bool(steps)
     if draft.missing:
         steps.append(_run(draft, draft.missing, only=False))
-    return _plan(draft, _upgrade_name(draft, rows), steps)
+    return _plan(draft, _upgrade_name(draft, moved), steps)
 
 
-def _upgrade_name(draft: Draft, rows: tuple[str, ...]) -> StrategyName:
-    moved = rows != _rows_now(draft)
+def _closed(draft: Draft, names: Collection[str]) -> bool:
+    """Whether version rows can say that exactly ``names`` ran."""
+    return graphs.ancestors(draft.graph, sorted(names)) == frozenset(names)
+
+
+def _upgrade_name(draft: Draft, moved: bool) -> StrategyName:
     if draft.missing:
         return "stamp-back-and-upgrade" if moved else "upgrade"
-    if moved or _unfinished(draft):
+    if moved:
         return "correct-version-rows"
     return "repair-tree" if draft.edits else "nothing-to-do"
 
@@ -204,61 +139,115 @@ def _missing_plan(draft: Draft) -> Plan | None:
     return _plan(draft, "run-missing-revisions", steps)
 
 
+def _remaining_plan(draft: Draft) -> Plan | None:
+    """Finish revisions that stopped half-way, which no other environment needs, then upgrade."""
+    runs = {run.revision_id: run for run in draft.situation.seen.replay.revisions}
+    stopped = all(runs[name].autocommit or runs[name].commits_inside for name in draft.partly)
+    done = draft.done | draft.partly
+    if not draft.partly or not stopped or draft.adopts or not _closed(draft, done):
+        return None
+    statements = _lacking(draft, draft.missing)
+    if not statements or any(statement.destructive for statement in statements):
+        return None
+    steps = [
+        *_unfinished(draft),
+        finish_revisions(sorted(draft.partly), statements),
+        *_set_rows(draft, versions.exact_rows(draft.graph, done)),
+    ]
+    if draft.missing:
+        steps.append(_run(draft, draft.missing, only=False))
+    return _plan(draft, "run-missing-revisions", steps)
+
+
 def _corrective_plan(draft: Draft) -> Plan | None:
-    """Strategy 4: corrective DDL for exactly what is missing, as a guarded revision."""
-    data = tuple(
-        name
-        for name in draft.missing
-        if name in draft.situation.drawn.verdicts
-        and draft.situation.drawn.verdicts[name].touches_rows
-    )
-    statements = _corrective_statements(draft, data)
+    """Strategy 4: corrective DDL for exactly what is missing, as a guarded revision.
+
+    What is dropped is dropped here only: another database may have data in it.
+    """
+    data = tuple(name for name in draft.missing if _touches_rows(draft, name))
+    statements = (*_lacking(draft, data), *_adopted(draft))
     if not statements:
         return None
+    wanted = draft.situation.drawn.expected.objects
+    drops = tuple(s for s in statements if s.object not in wanted and not _is_adopted(draft, s))
+    shared = tuple(statement for statement in statements if statement not in drops)
+    steps = [*_unfinished(draft), *([drop_empty(drops)] if drops else ())]
     heads = graphs.effective_heads(draft.graph)
-    sql = tuple(ddl.guarded(statement) for statement in statements)
+    gone = dropped(draft.situation.drawn.live, drops)
+    later = [_run(draft, data, only=True)] if data else []
+    if not shared:
+        steps += [*_set_rows(draft, heads), *later]
+        return _plan(draft, "corrective-revision", steps, drops=gone)
+    sql = tuple(ddl.guarded(statement) for statement in shared)
     name = f"corrective_{artifacts.digest(sql)[:12]}"
+    followed = _followed(draft, heads, shared)
     edit = add_revision(
         draft.tree,
         revision_id=name,
-        down_revisions=heads,
-        doc=_corrective_doc(statements),
+        down_revisions=followed,
+        doc=corrective_doc(shared),
         upgrade_sql=sql,
         downgrade_sql=(),
     )
-    steps = [*_unfinished(draft), *_set_rows(draft, heads), _corrective_step(name, statements, sql)]
-    if data:
-        steps.append(_run(draft, data, only=True))
-    return _plan(draft, "corrective-revision", steps, extra=(edit,), heads=(name,))
+    steps += [*_set_rows(draft, heads), run_corrective(name, shared, sql), *later]
+    after = tuple(head for head in heads if head not in followed)
+    return _plan(
+        draft,
+        "corrective-revision",
+        steps,
+        extra=(edit,),
+        heads=(*after, name),
+        drops=gone,
+    )
 
 
-def _corrective_doc(statements: Sequence[Statement]) -> str:
-    objects = sorted({split(statement.object)[1] for statement in statements})
-    shown = ", ".join(objects[:4]) + (" and others" if len(objects) > 4 else "")
-    return f"Make what earlier revisions promise and a database lacks: {shown}."
+def _touches_rows(draft: Draft, name: str) -> bool:
+    judged = draft.situation.drawn.verdicts
+    return name in judged and judged[name].touches_rows
 
 
-def _corrective_statements(draft: Draft, data: Collection[str]) -> tuple[Statement, ...]:
-    """What the database lacks, and what the tree takes over (a no-op here, work elsewhere)."""
+def _is_adopted(draft: Draft, statement: Statement) -> bool:
+    live = draft.situation.drawn.live.objects.get(statement.object)
+    change = ObjectChange(object=statement.object, before=None, after=live)
+    return _decision(change, draft.situation.decisions) == "adopt"
+
+
+def _followed(
+    draft: Draft, heads: tuple[str, ...], statements: Sequence[Statement]
+) -> tuple[str, ...]:
+    """The one head whose history made all the objects, else all: declared branches stay apart."""
+    writers = last_writers(draft.situation.seen.replay)
+    made = {writers[item.object] for item in statements if item.object in writers}
+    for head in heads:
+        if made <= graphs.ancestors(draft.graph, [head]):
+            return (head,)
+    return heads
+
+
+def _lacking(draft: Draft, others: Collection[str]) -> tuple[Statement, ...]:
+    """Statements for what the database lacks, less what the revisions ``others`` will make."""
     drawn = draft.situation.drawn
     writers = last_writers(draft.situation.seen.replay)
     decisions = draft.situation.decisions
-    lacking = tuple(
+    changes = tuple(
         change
         for change in diff(drawn.live, drawn.expected)
-        if writers.get(change.object) not in data
+        if writers.get(change.object) not in others
         and _decision(change, decisions) not in ("adopt", "ignore")
         and not _only_unfinished(change)
     )
-    adopted = tuple(
+    return ddl.create_statements(changes, drawn.live, drawn.expected)
+
+
+def _adopted(draft: Draft) -> tuple[Statement, ...]:
+    """Statements for what the tree takes over: no work here, but elsewhere."""
+    drawn = draft.situation.drawn
+    changes = tuple(
         change
         for change in diff(drawn.expected, drawn.live)
-        if _decision(change, decisions) == "adopt"
+        if _decision(change, draft.situation.decisions) == "adopt"
     )
-    return (
-        *ddl.create_statements(lacking, drawn.live, drawn.expected),
-        *ddl.create_statements(adopted, drawn.expected, drawn.live),
-    )
+    return ddl.create_statements(changes, drawn.expected, drawn.live)
 
 
 def _decision(change: ObjectChange, decisions: Mapping[str, Decision]) -> Decision | None:
@@ -279,53 +268,16 @@ def _unfinished(draft: Draft) -> list[Step]:
     """Finish indexes and constraints that a failed or deferred statement left half made."""
     steps = []
     for change in diff(draft.situation.drawn.live, draft.situation.drawn.expected):
-        if not _only_unfinished(change):
+        if not _only_unfinished(change) or change.after is None:
             continue
         kind, name = split(change.object)
         table = table_of(change.object, change.after)
         if kind == "index":
-            steps.append(_rebuild(name, table))
+            made = definitions.make(change.object, change.after, draft.situation.drawn.expected)
+            steps.append(rebuild_index(name, table, made))
         elif kind == "constraint":
-            steps.append(_validate(name, table))
+            steps.append(validate_constraint(name, table))
     return steps
-
-
-def _rebuild(name: str, table: str) -> Step:
-    return Step(
-        kind="run-sql",
-        title=f"Rebuild index {name}, which a failed CONCURRENTLY left invalid",
-        sql=(f"REINDEX INDEX CONCURRENTLY {name}",),
-        transactional=False,
-        lock=f"SHARE UPDATE EXCLUSIVE on {table}",
-        answers=("invalid-index",),
-    )
-
-
-def _validate(name: str, table: str) -> Step:
-    constraint = name.removeprefix(f"{table}.")
-    return Step(
-        kind="run-sql",
-        title=f"Validate constraint {name}",
-        sql=(f"ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}",),
-        lock=f"SHARE UPDATE EXCLUSIVE on {table}",
-        answers=("not-valid-constraint",),
-    )
-
-
-def _corrective_step(name: str, statements: Sequence[Statement], sql: tuple[str, ...]) -> Step:
-    locks = sorted({statement.lock for statement in statements if statement.lock})
-    back = tuple(s.reverse for s in reversed(statements) if s.reverse)
-    return Step(
-        kind="run-revisions",
-        title=f"Run the corrective revision {name}: {len(statements)} guarded statements",
-        sql=tuple(statement.sql for statement in statements),
-        reverse=back,
-        revisions=(name,),
-        transactional=all(statement.transactional for statement in statements),
-        reversible=all(statement.reverse for statement in statements),
-        lock="; ".join(locks),
-        answers=("partial", "phantom", "hole", "drift-missing"),
-    )
 
 
 def _run(draft: Draft, names: tuple[str, ...], *, only: bool) -> Step:
@@ -339,40 +291,11 @@ def _run(draft: Draft, names: tuple[str, ...], *, only: bool) -> Step:
         sql=sql,
         revisions=names,
         only=only,
+        commit=any(run.lost for run in known),
         transactional=not any(run.autocommit or run.commits_inside for run in known),
         lock="; ".join(sorted({lock for text in sql if (lock := lock_of(text))})),
         answers=("phantom", "hole", "spliced-ancestor", "multiple-heads"),
     )
-
-
-_LOCKS = (
-    (re.compile(r"^\s*ALTER TABLE (?:ONLY )?(?:IF EXISTS )?([\w.\"]+)", re.I), "ACCESS EXCLUSIVE"),
-    (re.compile(r"^\s*DROP TABLE (?:IF EXISTS )?([\w.\"]+)", re.I), "ACCESS EXCLUSIVE"),
-    (
-        re.compile(
-            r"^\s*CREATE (?:UNIQUE )?INDEX (?!CONCURRENTLY).* ON (?:ONLY )?([\w.\"]+)", re.I
-        ),
-        "SHARE",
-    ),
-    (
-        re.compile(r"^\s*CREATE (?:UNIQUE )?INDEX CONCURRENTLY.* ON ([\w.\"]+)", re.I),
-        "SHARE UPDATE EXCLUSIVE",
-    ),
-    (re.compile(r"^\s*CREATE TRIGGER .* ON ([\w.\"]+)", re.I | re.S), "SHARE ROW EXCLUSIVE"),
-    (re.compile(r"^\s*(?:UPDATE|DELETE FROM|INSERT INTO) ([\w.\"]+)", re.I), "ROW EXCLUSIVE"),
-)
-
-
-def lock_of(sql: str) -> str:
-    """Return the strongest table lock that a statement takes, by the documentation's table.
-
-    Source: PostgreSQL manual, "Explicit Locking", table-level locks.
-    """
-    for pattern, lock in _LOCKS:
-        match = pattern.match(sql)
-        if match:
-            return f"{lock} on {match.group(1)}"
-    return ""
 
 
 def _rows_now(draft: Draft) -> tuple[str, ...]:
@@ -406,13 +329,14 @@ def _plan(
     *,
     extra: tuple[FileEdit, ...] = (),
     heads: tuple[str, ...] = (),
+    drops: tuple[str, ...] = (),
 ) -> Plan:
     situation = draft.situation
     final = apply_edits(draft.tree, extra)
     edits = combine(draft.edits, extra)
     answers = (*situation.repair.answers, *(code for step in steps for code in step.answers))
     if edits:
-        steps = [_edit_step(edits, situation.repair.answers), *steps]
+        steps = [edit_files(edits, situation.repair.answers), *steps]
     return Plan(
         environment=situation.seen.environment,
         target=situation.seen.target,
@@ -425,14 +349,5 @@ def _plan(
         rows_before=situation.seen.rows.ids,
         heads_after=heads or graphs.effective_heads(draft.graph),
         answers=tuple(sorted(set(answers))),
-    )
-
-
-def _edit_step(edits: Sequence[FileEdit], answers: tuple[str, ...]) -> Step:
-    return Step(
-        kind="edit-files",
-        title=f"Repair the tree: {len(edits)} file{'s' if len(edits) > 1 else ''}",
-        sql=tuple(f"-- {edit.path}: {edit.reason}" for edit in edits),
-        reverse=("-- the patch, applied in reverse",),
-        answers=answers,
+        drops=drops,
     )

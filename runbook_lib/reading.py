@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runbook_lib import auditing, branches, differences, edits, rehearsal
+from runbook_lib import auditing, branches, choices, differences, edits, observation, rehearsal
 from runbook_lib import replay as replays
 from runbook_lib.artifacts import Artifact
 from runbook_lib.auditing import Conclusions, Observations
@@ -16,10 +16,13 @@ from runbook_lib.edits import TreeRepair
 from runbook_lib.effects import Replay
 from runbook_lib.errors import GateError
 from runbook_lib.graph import SourceTree
+from runbook_lib.observation import Look
 from runbook_lib.plan import Plan, Rehearsal
 from runbook_lib.rehearsal import Bench
 from runbook_lib.revisions import parse_tree
 from runbook_lib.session import Phase
+
+TRIED = 4  # other repairs of a tree that are replayed when the first one does not replay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,27 +48,77 @@ class Cleanup(Artifact):
 
 
 def read(phase: Phase) -> Reading:
-    """Read tree, version rows and live catalog, replay the tree, and conclude."""
-    tree = phase.project.collect()
-    seen = phase.look()
-    repair = edits.repair_tree(tree, rows=seen.versions.ids, width=seen.versions.width or 255)
+    """Read tree, version rows and live catalog, replay the tree, and conclude.
+
+    Where the tree can be repaired in several ways, the one that the database proves is taken.
+    """
+    tree, seen = phase.project.collect(), phase.look()
+    rows, width = seen.versions.ids, seen.versions.width or 255
+    found = _draw(phase, tree, seen, edits.repair_tree(tree, rows=rows, width=width))
+    keep = choices.keepers(found.seen, found.drawn)
+    if keep:
+        found = _draw(phase, tree, seen, edits.repair_tree(tree, rows=rows, width=width, keep=keep))
+    if found.repair.answers and _failing(found):
+        found = _alternative(phase, found, seen, keep)
+    if found.repair.stands_in:
+        found = _explained(phase, found, seen)
+    return _with_filled(phase, found)
+
+
+def _draw(phase: Phase, tree: SourceTree, seen: Look, repair: TreeRepair) -> Reading:
+    """Replay the tree as ``repair`` leaves it, and conclude."""
+    environment = phase.environment
     observations = Observations(
-        environment=phase.environment.name,
+        environment=environment.name,
         target=seen.target,
         tree_digest=tree.digest,
         graph=parse_tree(tree),
         loadable=branches.restrict(
-            parse_tree(edits.apply_edits(tree, repair.edits)), phase.environment.branch
+            parse_tree(edits.apply_edits(tree, repair.edits)), environment.branch
         ),
         renamed=repair.renamed,
         rows=seen.versions,
         live=seen.live,
         replay=replay_tree(phase, tree, repair.edits),
         ignore=ignored(phase),
+        stated=dict.fromkeys(environment.ran, True) | dict.fromkeys(environment.not_ran, False),
+        pinned=bool(environment.version_table_schema or phase.description.version_table_schema),
     )
-    return Reading(
-        tree=tree, repair=repair, seen=observations, drawn=auditing.conclude(observations)
-    )
+    drawn = auditing.conclude(observations)
+    return Reading(tree=tree, repair=repair, seen=observations, drawn=drawn)
+
+
+def _failing(found: Reading) -> int:
+    return sum(run.status != "replayed" for run in found.seen.replay.revisions)
+
+
+def _alternative(phase: Phase, found: Reading, seen: Look, keep: Mapping[str, str]) -> Reading:
+    """Try the other repairs until one replays as a whole; else stay with the first."""
+    rows, width = seen.versions.ids, seen.versions.width or 255
+    others = edits.alternatives(found.tree, rows=rows, width=width, keep=keep)
+    for other in others[:TRIED]:
+        tried = _draw(phase, found.tree, seen, other)
+        if not _failing(tried):
+            return tried
+    return found
+
+
+def _explained(phase: Phase, found: Reading, seen: Look) -> Reading:
+    """Let the tombstone make what nothing else explains, if its replay proves just that."""
+    repair = choices.tombstone(found.seen, found.drawn, found.tree, found.repair)
+    if repair is None:
+        return found
+    tried = _draw(phase, found.tree, seen, repair)
+    extra = any(item.kind == "extra" for item in tried.drawn.drift)
+    return found if extra or _failing(tried) else tried
+
+
+def _with_filled(phase: Phase, found: Reading) -> Reading:
+    extra = {item.object for item in found.drawn.drift if item.kind == "extra"}
+    doubtful = [key for key, word in phase.environment.drift.items() if word == "revert"]
+    with phase.reading() as connection:
+        holding = observation.filled(connection, [key for key in doubtful if key in extra])
+    return replace(found, seen=replace(found.seen, filled=holding))
 
 
 def ignored(phase: Phase) -> tuple[str, ...]:

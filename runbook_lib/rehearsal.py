@@ -182,9 +182,12 @@ def _data_reasons(plan: Plan, tables: Sequence[TableProof]) -> list[str]:
 
 
 def meant(plan: Plan, proof: TableProof) -> bool:
-    """Whether a revision that the plan runs changes rows of this table, losing none."""
+    """Whether a revision that the plan runs changes rows of this table, losing none.
+
+    A table that the plan drops is meant to go: its step refuses one that holds rows.
+    """
     if proof.rows_after < proof.rows_before:
-        return False
+        return proof.table in plan.drops and proof.rows_after < 0
     name = re.escape(catalog.parts(proof.table)[-1].strip('"'))
     verb = rf"\b(?:UPDATE|INSERT\s+INTO)\s+(?:ONLY\s+)?(?:[\w\"]+\.)?\"?{name}\b"
     return any(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runbook_lib import inference
 from runbook_lib.catalog import Catalog, describe, split
@@ -26,13 +26,17 @@ _VERDICTS: dict[tuple[Executed, bool], Verdict] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """All that is known: the loadable graph, its replay, the live catalog and who is recorded."""
+    """All that is known: the loadable graph, its replay, the live catalog and who is recorded.
+
+    ``stated`` is what a person says of revisions that leave no trace: ran, or did not.
+    """
 
     graph: RevisionGraph
     replay: Replay
     live: Catalog
     recorded: frozenset[str]
     inference: Inference
+    stated: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def runs(self) -> dict[str, RevisionReplay]:
@@ -141,7 +145,8 @@ def _reason(
         return f"None of its effects is there: {_objects(gone)} missing or in an older state."
     if executed == "partly":
         return _partly(run, there, gone)
-    return f"{_unknowable(revision, case, run)} {_neighbours(implied)}".strip()
+    stated = case.stated.get(revision.revision_id)
+    return f"{_unknowable(revision, case, run)} {_neighbours(implied, stated)}"
 
 
 def _objects(count: int) -> str:
@@ -192,31 +197,41 @@ def _two_histories(chain: inference.Chain) -> str:
     )
 
 
-def _neighbours(implied: Implied) -> str:
+def _neighbours(implied: Implied, stated: bool | None) -> str:
+    if stated is not None:
+        return f"runbook.toml states that it {'ran' if stated else 'did not run'}."
     if implied == "yes":
         return "Its neighbours imply that it ran."
     if implied == "no":
         return "Its neighbours imply that it did not run."
-    return "Its neighbours contradict each other."
+    return "Its neighbours do not tell whether it ran."
 
 
 def _implied(revision_id: str, case: Case, executed: Mapping[str, Executed]) -> Implied:
-    """What the nearest revisions with evidence of their own make likely."""
+    """What a person states, else what the nearest revisions with evidence make likely.
+
+    Between one that ran and one that did not, the record decides, if it is right about both.
+    """
+    if revision_id in case.stated:
+        return "yes" if case.stated[revision_id] else "no"
     above = _nearest(revision_id, executed, _parents(case.graph))
     below = _nearest(revision_id, executed, _children(case.graph))
-    if "yes" in below:
-        return "" if "no" in above else "yes"
-    if "no" in above:
-        return "no"
-    if "partly" in above:
-        return "" if revision_id in case.recorded else "no"
+    ran_below = any(executed[name] in ("yes", "partly") for name in below)
+    if any(executed[name] == "no" for name in above):
+        return "" if ran_below else "no"
+    if ran_below:
+        return "yes"
+    neighbours = above | below
+    if any((executed[name] != "no") != (name in case.recorded) for name in neighbours):
+        return ""
     return "yes" if revision_id in case.recorded else "no"
 
 
 def _nearest(
     revision_id: str, executed: Mapping[str, Executed], edges: Mapping[str, Collection[str]]
-) -> set[Executed]:
-    found: set[Executed] = set()
+) -> set[str]:
+    """Return the ids of the nearest revisions along ``edges`` that have evidence of their own."""
+    found: set[str] = set()
     seen, todo = {revision_id}, list(edges.get(revision_id, ()))
     while todo:
         current = todo.pop()
@@ -226,7 +241,7 @@ def _nearest(
         if executed[current] == "unknowable":
             todo.extend(edges.get(current, ()))
         else:
-            found.add(executed[current])
+            found.add(current)
     return found
 
 
@@ -247,3 +262,9 @@ def ran(verdict: RevisionVerdict) -> bool:
     return verdict.executed == "yes" or (
         verdict.executed == "unknowable" and verdict.implied == "yes"
     )
+
+
+def mostly_there(verdict: RevisionVerdict) -> bool:
+    """Whether most of it is there: then it ran as a whole, and something was removed since."""
+    there = sum(item.speaks == "for" for item in verdict.evidence)
+    return there > len(verdict.evidence) - there

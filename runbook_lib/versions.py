@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runbook_lib import graph as graphs
 from runbook_lib.catalog import parts
@@ -33,10 +33,13 @@ class VersionRows:
 
 
 def row_findings(
-    versions: VersionRows, graph: RevisionGraph, *, schema_has_tables: bool
+    versions: VersionRows, graph: RevisionGraph, *, schema_has_tables: bool, pinned: bool = False
 ) -> tuple[Finding, ...]:
-    """Return what is wrong with the version table itself."""
-    found: list[Finding] = []
+    """Return what is wrong with the version table itself.
+
+    ``pinned``: the version table's schema is configured, so that no search path decides it.
+    """
+    found: list[Finding] = _second_tables(versions, pinned)
     found += _table_findings(versions, schema_has_tables)
     found += _shape_findings(versions)
     found += _id_findings(versions, graph)
@@ -44,15 +47,22 @@ def row_findings(
     return tuple(found)
 
 
-def _table_findings(versions: VersionRows, schema_has_tables: bool) -> list[Finding]:
-    found = [
-        finding(
-            "second-version-table",
-            other,
-            f"There is another version table, {other}, beside {versions.table}.",
+def _second_tables(versions: VersionRows, pinned: bool) -> list[Finding]:
+    return [
+        replace(
+            finding(
+                "second-version-table",
+                other,
+                f"There is another version table, {other}, beside {versions.table}.",
+            ),
+            severity="info" if pinned else "error",
         )
         for other in versions.others
     ]
+
+
+def _table_findings(versions: VersionRows, schema_has_tables: bool) -> list[Finding]:
+    found: list[Finding] = []
     if not schema_has_tables:
         return found
     if versions.rows is None:
@@ -92,6 +102,12 @@ def _id_findings(versions: VersionRows, graph: RevisionGraph) -> list[Finding]:
             message = f"{versions.table} records {row!r}, and no file has that revision."
             found.append(finding("unlocated-row", row, message))
     return found
+
+
+def unlocated(versions: VersionRows, graph: RevisionGraph) -> tuple[str, ...]:
+    """Return the recorded ids that no file has, not even inexactly."""
+    known = {revision.revision_id for revision in graph.revisions}
+    return tuple(row for row in versions.ids if row not in known and not exact_id(row, known))
 
 
 def exact_id(row: str, known: Collection[str]) -> str:

@@ -1,0 +1,172 @@
+"""Refusals: what forbids a repair until a person has decided or mended something. Pure."""
+
+from __future__ import annotations
+
+from runbook_lib import versions
+from runbook_lib.auditing import cannot_be_imported
+from runbook_lib.edits import replay_only
+from runbook_lib.effects import RevisionReplay
+from runbook_lib.forensics import Drift, RevisionVerdict
+from runbook_lib.situation import Refusal, Situation
+from runbook_lib.verdicts import mostly_there
+
+
+def refusals(situation: Situation) -> tuple[Refusal, ...]:
+    """Return everything that forbids a repair; the code's age and the files' lack come first."""
+    gravest = (
+        *_unreadable(situation),
+        *_ahead(situation),
+        *_second_table(situation),
+        *_unreplayed(situation),
+        *_unexplained(situation),
+    )
+    return gravest or (
+        *_undecided(situation),
+        *_would_lose(situation),
+        *_half_done_data(situation),
+        *_contradicted_data(situation),
+    )
+
+
+def _unreadable(situation: Situation) -> list[Refusal]:
+    return [
+        Refusal(
+            code="unloadable-file",
+            reason=f"{edit.path} cannot be loaded ({edit.reason}), so what it promises is "
+            "unknown. Mend the file, then run again.",
+        )
+        for edit in replay_only(situation.repair.edits)
+        if edit.after is None
+    ]
+
+
+def _ahead(situation: Situation) -> list[Refusal]:
+    rows = versions.unlocated(situation.seen.rows, situation.seen.graph)
+    extra = [item.object for item in situation.drawn.drift if item.kind == "extra"]
+    if not rows or not extra or situation.repair.stands_in:
+        return []
+    shown = ", ".join(extra[:4]) + (" and others" if len(extra) > 4 else "")
+    reason = (
+        f"The database is ahead of the code: it records {', '.join(rows)}, which no file has, and "
+        f"holds {shown}, which no file makes. Deploy the newer code or restore the missing files "
+        "and run again; or downgrade with the newer code first."
+    )
+    return [Refusal(code="code-behind-database", reason=reason)]
+
+
+def _second_table(situation: Situation) -> list[Refusal]:
+    rows = situation.seen.rows
+    if not rows.others or situation.seen.pinned:
+        return []
+    where = f"[environments.{situation.seen.environment}]"
+    reason = (
+        f"There are several version tables: {', '.join((rows.table, *rows.others))}. Which one "
+        f"Alembic means depends on the search path. Set version_table_schema in {where} (and in "
+        "the project's env.py) to the right one's schema, and retire the other."
+    )
+    return [Refusal(code="second-version-table", reason=reason)]
+
+
+def _unreplayed(situation: Situation) -> list[Refusal]:
+    return [
+        Refusal(
+            code=_why_unreplayed(situation, run),
+            reason=f"{run.revision_id} fails in the replay, so what it promises is unknown: "
+            f"{run.error}{_restore(situation)}",
+        )
+        for run in situation.seen.replay.revisions
+        if run.status == "failed"
+    ]
+
+
+def _why_unreplayed(situation: Situation, run: RevisionReplay) -> str:
+    if situation.repair.stands_in:
+        return "dangling-parent"
+    return "unloadable-file" if cannot_be_imported(run) else "not-replayable"
+
+
+def _restore(situation: Situation) -> str:
+    missing = ", ".join(situation.repair.stands_in)
+    return f" The file of {missing} is missing: restore it from version control." * bool(missing)
+
+
+def _unexplained(situation: Situation) -> list[Refusal]:
+    """Objects that may be a missing file's doing: nobody can decide about them as about drift."""
+    extra = [
+        item.object
+        for item in situation.drawn.drift
+        if item.kind == "extra" and item.object not in situation.decisions
+    ]
+    if not situation.repair.stands_in or not extra:
+        return []
+    shown = ", ".join(extra[:4]) + (" and others" if len(extra) > 4 else "")
+    reason = f"No file explains {shown}, and no tombstone could be proven.{_restore(situation)}"
+    return [Refusal(code="dangling-parent", reason=reason)]
+
+
+def _undecided(situation: Situation) -> list[Refusal]:
+    return [
+        Refusal(
+            code=f"drift-{drift.kind}",
+            reason=f"{drift.object}: expected {drift.expected}, found {drift.found}. Decide in "
+            f"[environments.{situation.seen.environment}.drift]: adopt, revert or ignore.",
+        )
+        for drift in situation.drawn.drift
+        if needs_decision(drift) and drift.object not in situation.decisions
+    ]
+
+
+def needs_decision(drift: Drift) -> bool:
+    """Whether a person has to say what becomes of it: names do not matter, losses are mended."""
+    unfinished = drift.aspect in ("valid", "validated")
+    return drift.kind != "missing" and drift.aspect != "name" and not unfinished
+
+
+def _would_lose(situation: Situation) -> list[Refusal]:
+    """What a person wants reverted and holds data: nothing that holds data is ever dropped."""
+    return [
+        Refusal(
+            code="drift-extra",
+            reason=f"{key} is to be reverted, but it holds data, and the runbook drops nothing "
+            "that holds data. Save the data elsewhere and drop it by hand, or adopt or ignore it.",
+        )
+        for key in situation.seen.filled
+        if situation.decisions.get(key) == "revert"
+    ]
+
+
+def _half_done_data(situation: Situation) -> list[Refusal]:
+    """Rows that a half-executed revision changes: nothing in the schema tells if it did."""
+    return [
+        Refusal(
+            code="partial",
+            reason=f"{verdict.revision_id} is half executed and also changes rows; the schema "
+            "cannot tell whether that part ran. Finish it by hand and say so with "
+            f"{_statement(situation, verdict, 'ran')}.",
+        )
+        for verdict in situation.drawn.verdicts.values()
+        if verdict.executed == "partly"
+        and verdict.touches_rows
+        and not mostly_there(verdict)
+        and situation.seen.stated.get(verdict.revision_id) is not True
+    ]
+
+
+def _contradicted_data(situation: Situation) -> list[Refusal]:
+    """Revisions that change rows, leave no trace, and stand between contradicting neighbours."""
+    return [
+        Refusal(
+            code="unknowable-data",
+            reason=f"{verdict.revision_id} changes rows and leaves no trace in the schema; its "
+            "neighbours do not tell whether it ran. Find out from the rows, then say "
+            f"{_statement(situation, verdict, 'ran')} or "
+            f"{_statement(situation, verdict, 'not_ran')}.",
+        )
+        for verdict in situation.drawn.verdicts.values()
+        if verdict.executed == "unknowable" and verdict.touches_rows and not verdict.implied
+    ]
+
+
+def _statement(situation: Situation, verdict: RevisionVerdict, key: str) -> str:
+    where = f"[environments.{situation.seen.environment}]"
+    return f'{key} = ["{verdict.revision_id}"] in {where}'
