@@ -210,12 +210,8 @@ def file_gone_in_the_middle(world: World) -> Truth:
     middle = world.topology.middle
     world.file(middle).unlink()
     known = {k: v for k, v in judged(world.topology).items() if k != middle}
-    return Truth(
-        verdicts=known,
-        codes=own_codes(world.topology) | {"dangling-parent"},
-        also=frozenset({"drift-extra"}),
-        end="repaired",
-    )
+    heads = {"multiple-heads"} if world.topology.name == "line" else own_codes(world.topology)
+    return Truth(verdicts=known, codes=frozenset({"dangling-parent", *heads}))
 
 
 @fault(2, "line")
@@ -226,7 +222,7 @@ def file_of_a_merge_gone(world: World) -> Truth:
     world.sql(*TAGS.up)
     world.record(TAGS.id)
     (world.project / replace(TAGS, id="y8_empty").file).unlink()
-    return truth(world, "dangling-parent", **{TAGS.id: "applied"})
+    return truth(world, "dangling-parent", "multiple-heads", **{TAGS.id: "applied"})
 
 
 @fault(1, "line", "objects")
@@ -250,7 +246,7 @@ def duplicate_id_applied_one(world: World) -> Truth:
     rev = world.topology.rev(world.topology.last)
     copy = replace(TAGS, id=rev.id, parents=rev.parents)
     (world.project / "migrations/versions/zz_copy.py").write_text(copy.text())
-    return truth(world, "duplicate-revision", "multiple-heads")
+    return twins(world, "applied", "pending")
 
 
 @fault(3, "line")
@@ -261,7 +257,15 @@ def duplicate_id_where_the_newcomer_ran(world: World) -> Truth:
     (world.project / "migrations/versions/zz_copy.py").write_text(copy.text())
     world.undo(rev.id)
     world.sql(*TAGS.up)
-    return truth(world, "duplicate-revision", "multiple-heads")
+    return twins(world, "pending", "applied")
+
+
+def twins(world: World, own: str, other: str) -> Truth:
+    """Verdicts of two files with one id, by the files' names."""
+    last = world.topology.last
+    known = {k: v for k, v in judged(world.topology).items() if k != last}
+    wanted = truth(world, "duplicate-revision")
+    return replace(wanted, verdicts={**known, f"{last}.py": own, "zz_copy.py": other})
 
 
 @fault(4, "line")
@@ -395,7 +399,8 @@ def column_added_and_ignored(world: World) -> Truth:
 def empty_table_added_and_reverted(world: World) -> Truth:
     world.sql("CREATE TABLE scrap (id serial PRIMARY KEY, note text)")
     decide(world, "table:public.scrap", "revert")
-    return replace(truth(world), also=frozenset({"drift-extra"}))
+    also, gone = frozenset({"drift-extra"}), frozenset({"public.scrap"})
+    return replace(truth(world), also=also, written=gone)
 
 
 @fault(29, "line")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -110,7 +111,14 @@ def go(world: World) -> Outcome:
 
 
 def verdicts_of(audit: Audit) -> dict[str, str]:
-    return {item.revision_id: item.verdict for item in audit.revisions}
+    """Verdicts by revision id; by file name where several files declare one id."""
+    number = Counter(item.revision_id for item in audit.revisions)
+    return {
+        item.file.rsplit("/", 1)[-1] if number[item.revision_id] > 1 else item.revision_id: (
+            item.verdict
+        )
+        for item in audit.revisions
+    }
 
 
 def codes_of(audit: Audit, *severities: str) -> frozenset[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from faults import trees
+from faults import executions, trees
 from faults.catalogue import FAULTS, Fault
 from faults.running import wrong
 from faults.trees import Topology
 from faults.worlds import Workshop
+
+assert executions  # registers its faults
 
 
 def cases() -> list[object]:

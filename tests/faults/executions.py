@@ -1,0 +1,252 @@
+"""Faults of execution: half done, out of order, done by other hands, ahead of the code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from faults import trees
+from faults.catalogue import (
+    TAGS,
+    fault,
+    judged,
+    truth,
+    unrecorded_all,
+)
+from faults.running import Truth
+from faults.trees import Rev
+from faults.worlds import World
+
+SPLICED = replace(TAGS, id="s5_spliced", doc="Tags, spliced in below what already ran")
+
+
+@fault(9, "line", "objects")
+def spliced_in_below_an_applied_one(world: World) -> Truth:
+    """A colleague's branch was rebased: its revision now lies below the recorded one."""
+    last = world.topology.rev(world.topology.last)
+    world.add(replace(SPLICED, parents=last.parents))
+    world.file(last.id).write_text(replace(last, parents=(SPLICED.id,)).text())
+    return truth(world, "phantom", "hole", "spliced-ancestor", **{SPLICED.id: "phantom"})
+
+
+@fault(8, "line")
+def file_edited_after_it_ran_adds_a_column(world: World) -> Truth:
+    """The database has the old effect; the difference goes into a new revision."""
+    world.edit("a3_orders", "total numeric(10, 2)", "note text, total numeric(10, 2)")
+    wanted = truth(world, "partial", "hole", "drift-missing", a3_orders="partial")
+    return replace(wanted, also=frozenset({"edited-after-apply"}))
+
+
+@fault(8, "line")
+def file_edited_after_it_ran_changes_a_type(world: World) -> Truth:
+    """Nothing tells it from a change by hand, so a person decides."""
+    world.edit("a3_orders", "total numeric(10, 2)", "total numeric(12, 2)")
+    return truth(world, "drift-changed", end="refused:drift-changed")
+
+
+def before_last(topology: trees.Topology) -> tuple[str, ...]:
+    parents = {parent for rev in topology.revisions for parent in (*rev.parents, *rev.depends)}
+    others = [rev.id for rev in topology.revisions if rev.id not in parents]
+    last = topology.rev(topology.last)
+    return (*last.parents, *(one for one in others if one != last.id))
+
+
+@fault(24, "line", "depends-on", at=before_last)
+def stopped_before_the_last(world: World) -> Truth:
+    """Nothing is wrong but that the last revision has yet to run."""
+    return truth(world, **{world.topology.last: "pending"})
+
+
+@fault(22, "autocommit", others=(), at=lambda topology: ("a1_people",))
+def partly_executed_in_an_autocommit_block(world: World) -> Truth:
+    """The block commits what came before it; the second index failed."""
+    world.sql(
+        "ALTER TABLE people ADD nick text",
+        "CREATE INDEX CONCURRENTLY ix_people_name ON people (name)",
+        "UPDATE people SET nick = name",
+    )
+    return truth(world, "partial", f2_index="partial", b2_stock="pending")
+
+
+@fault(22, "autocommit", others=(), at=lambda topology: ("a1_people",))
+def autocommit_block_left_an_invalid_index(world: World) -> Truth:
+    world.sql("ALTER TABLE people ADD nick text")
+    world.sql("CREATE INDEX CONCURRENTLY ix_people_name ON people (name)")
+    world.sql("CREATE INDEX CONCURRENTLY ix_people_nick ON people (nick)")
+    world.sql(
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_people_nick'::regclass"
+    )
+    return truth(world, "unrecorded", "invalid-index", f2_index="unrecorded", b2_stock="pending")
+
+
+@fault(23, "commits-inside", others=(), at=lambda topology: ("a1_people",))
+def partly_executed_through_a_commit(world: World) -> Truth:
+    world.sql("ALTER TABLE people ADD nick text")
+    wanted = truth(world, "partial", g2_commit="partial", b2_stock="pending")
+    return replace(wanted, also=frozenset({"commits-inside"}))
+
+
+@fault(30, "line", "diamond", "objects", at=lambda topology: (topology.revisions[0].id,))
+def older_backup_under_a_newer_row(world: World) -> Truth:
+    """Only the base ran; the row says that everything did."""
+    top = [rev.id for rev in world.topology.revisions]
+    world.record(top[-1])
+    known = {
+        name: "unknowable" if verdict == "unknowable" else "phantom"
+        for name, verdict in judged(world.topology).items()
+    }
+    return truth(world, "phantom", **{**known, top[0]: "applied"})
+
+
+@fault(27, "line", "objects")
+def downgrade_that_did_nothing(world: World) -> Truth:
+    """Its row went, its effects stayed."""
+    last = world.topology.rev(world.topology.last)
+    world.record(*last.parents)
+    return truth(world, "unrecorded", **{last.id: "unrecorded"})
+
+
+@fault(26, "objects", others=())
+def enum_type_left_by_a_downgrade(world: World) -> Truth:
+    world.sql("DROP TABLE things")
+    world.record("d3_mail")
+    wanted = truth(world, "partial", d4_kinds="partial")
+    return replace(wanted, also=frozenset({"leftover-type"}))
+
+
+@fault(34, "line", "two-bases")
+def database_ahead_of_the_code(world: World) -> Truth:
+    """A newer release upgraded the database; then the code was rolled back."""
+    world.sql(*TAGS.up)
+    last = world.topology.last
+    world.record(*(row for row in world.recorded() if row != last), "f00ba4f00ba4")
+    wanted = unrecorded_all(world, "unlocated-row", "code-behind-database")
+    if world.topology.name == "two-bases":
+        wanted = replace(
+            wanted,
+            verdicts=judged(world.topology, b2_stock="unrecorded", b3_price="unrecorded"),
+        )
+    return replace(wanted, end="refused:code-behind-database", says=("f00ba4f00ba4", "tags"))
+
+
+@fault(32, "line")
+def new_enum_value_used_in_its_own_transaction(world: World) -> Truth:
+    rev = Rev(
+        id="n6_enum",
+        parents=(world.topology.last,),
+        up=("ALTER TYPE mood ADD VALUE 'new'", "UPDATE people SET mood = 'new' WHERE id = 1"),
+    )
+    world.add(rev)
+    wanted = truth(world, "not-replayable", end="refused:not-replayable", n6_enum="unknowable")
+    return replace(wanted, says=("n6_enum", "new"))
+
+
+@fault(17, "line", "two-bases")
+def second_version_table(world: World) -> Truth:
+    world.sql(
+        "CREATE SCHEMA other",
+        "CREATE TABLE other.alembic_version (version_num varchar(32) PRIMARY KEY)",
+        "INSERT INTO other.alembic_version VALUES ('a1_people')",
+    )
+    wanted = truth(world, "second-version-table", end="refused:second-version-table")
+    return replace(wanted, also=frozenset({"drift-extra"}), says=("version_table_schema", "other"))
+
+
+@fault(17, "line")
+def second_version_table_with_the_first_one_pinned(world: World) -> Truth:
+    world.sql(
+        "CREATE SCHEMA other",
+        "CREATE TABLE other.alembic_version (version_num varchar(32) PRIMARY KEY)",
+    )
+    world.config += 'version_table_schema = "public"\nignore = ["schema:other"]\n'
+    return replace(
+        truth(world, end="nothing"), also=frozenset({"second-version-table"}), same_catalog=False
+    )
+
+
+@fault(28, "line", at=before_last)
+def exit_0_with_nothing_written(world: World) -> Truth:
+    """env.py asks the database something first, and so nobody commits Alembic's work."""
+    env = world.project / "migrations" / "env.py"
+    text = env.read_text()
+    old = "    context.configure("
+    assert old in text
+    new = '    connection.exec_driver_sql("SELECT 1")\n' + old
+    env.write_text(text.replace(old, new, 1))
+    wanted = truth(world, "lost-work", **{world.topology.last: "pending"})
+    return replace(wanted, after=frozenset({"lost-work"}), same_catalog=False)
+
+
+# --- rows only ----------------------------------------------------------------------------
+
+
+@fault(19, "data-only", others=())
+def data_revision_below_one_that_never_ran(world: World) -> Truth:
+    """The record is false of the next one; whether this one ran, nobody can tell."""
+    world.undo("a3_orders")
+    wanted = truth(
+        world, "phantom", "unknowable-data", end="refused:unknowable-data", a3_orders="phantom"
+    )
+    return replace(wanted, says=("e3_fill", "not_ran"))
+
+
+@fault(19, "data-only", others=())
+def data_revision_of_which_a_person_says_that_it_ran(world: World) -> Truth:
+    world.undo("a3_orders")
+    world.config += 'ran = ["e3_fill"]\n'
+    return truth(world, "phantom", a3_orders="phantom")
+
+
+@fault(19, "data-only", others=())
+def data_revision_of_which_a_person_says_that_it_did_not_run(world: World) -> Truth:
+    world.undo("a3_orders")
+    world.sql("UPDATE people SET email = NULL")
+    world.config += 'not_ran = ["e3_fill"]\n'
+    wanted = truth(world, "phantom", a3_orders="phantom")
+    return replace(wanted, written=frozenset({"public.people"}))
+
+
+@fault(24, "data-only", others=(), at=lambda topology: ("a2_email",))
+def data_revision_pending(world: World) -> Truth:
+    """Everybody agrees that it has not run: it runs, and rows change as it says."""
+    wanted = truth(world, a3_orders="pending")
+    return replace(wanted, written=frozenset({"public.people"}))
+
+
+# --- several at once ----------------------------------------------------------------------
+
+
+@fault(35, "line")
+def as_in_the_wallet(world: World) -> Truth:
+    """Two heads, a phantom, an id that cannot be recorded, a duplicated row."""
+    last = world.topology.last
+    world.undo(last)
+    world.add(replace(TAGS, parents=(world.topology.revisions[0].id,)))
+    world.add(
+        Rev(
+            id="add_reference_id_unique_constraint",
+            parents=(last,),
+            up=("ALTER TABLE letters ADD reference varchar(20) UNIQUE",),
+            down=("ALTER TABLE letters DROP reference",),
+        )
+    )
+    world.sql(
+        "ALTER TABLE alembic_version DROP CONSTRAINT alembic_version_pkc",
+        f"INSERT INTO alembic_version VALUES ('{last}')",
+    )
+    return truth(
+        world,
+        *("phantom", "multiple-heads", "long-revision-id", "duplicate-row"),
+        **{last: "phantom", TAGS.id: "pending", "add_reference_id_unique_constraint": "pending"},
+    )
+
+
+@fault(35, "line")
+def phantom_under_drift_and_an_unlocated_row(world: World) -> Truth:
+    world.undo(world.topology.last)
+    world.sql("DROP INDEX ix_letters_body")
+    world.record(world.topology.last, "0123456789ab")
+    return truth(
+        world,
+        *("phantom", "partial", "drift-missing", "unlocated-row"),
+        **{world.topology.last: "phantom", "a2_email": "partial", "a3_orders": "applied"},
+    )
