@@ -40,8 +40,12 @@ class Scrub:
     def clean(self, text: str, *, markup: bool = False) -> str:
         """Return ``text`` with secrets masked and paths replaced by placeholders.
 
-        In ``markup`` the placeholders are escaped: ``<project>`` would be taken for a tag.
+        In ``markup`` the placeholders are escaped: ``<project>`` would be taken for a tag. The
+        same text comes by at every save of a notebook, so the answers are remembered.
         """
+        return _clean(self, text, markup)
+
+    def _clean(self, text: str, markup: bool) -> str:
         if self.forms and self.leaks(text) and not _pattern(self.forms).search(text):
             text = _ANSI.sub("", text)
         names = dict(self.places)
@@ -81,6 +85,11 @@ class Scrub:
             return ()
         names = dict(self.places)
         return tuple(sorted({names[found] for found in _path_pattern(self.places).findall(text)}))
+
+
+@functools.lru_cache(maxsize=4096)
+def _clean(scrub: Scrub, text: str, markup: bool) -> str:
+    return scrub._clean(text, markup)
 
 
 @functools.lru_cache(maxsize=32)

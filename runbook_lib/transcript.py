@@ -49,14 +49,19 @@ class Transcript:
         cell.metadata.papermill.update(
             status=RUNNING, start_time=_moment(datetime.now(UTC)), exception=False
         )
-        self.save()
+        self._save_after(cell)
 
     def cell_ended(self, cell: Any, failed: bool) -> None:
         mark = cell.metadata.papermill
         mark.update(status=FAILED if failed else COMPLETED, exception=failed)
         mark.update(_times(datetime.fromisoformat(mark["start_time"])))
         self.done[id(cell)] = self.scrub.clean_data(cell)
-        self.save()
+        self._save_after(cell)
+
+    def _save_after(self, cell: Any) -> None:
+        """Save for a code cell; a text cell's mark goes to the disk with the next one."""
+        if cell.cell_type == "code":
+            self.save()
 
     def end(self, failed: bool) -> None:
         """Save for the last time; from here on the notebook in memory is the cleaned one too."""
