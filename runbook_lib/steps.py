@@ -62,7 +62,7 @@ def drop_empty(drops: Sequence[Statement]) -> Step:
     return Step(
         kind="run-sql",
         title=f"Drop what holds no data and is to be reverted: {objects}",
-        sql=tuple(ddl.guarded(item) for item in drops),
+        sql=(*_require_empty(drops), *(ddl.guarded(item) for item in drops)),
         reverse=_reverse(drops),
         reversible=all(item.reverse for item in drops),
         lock=_locks(drops),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from faults.worlds import Rows, Workshop, World, alembic, load
@@ -54,8 +54,10 @@ class Outcome:
 class Run:
     """One run of all phases over a world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """``meanwhile`` happens between the approval and the deployment."""
         self.environment: Environment = world.environment()
+        self.meanwhile = meanwhile
         self.folder = RunFolder.open(self.environment, "new")
 
     def phase(self, name: str) -> Phase:
@@ -80,11 +82,17 @@ class Run:
         reason = self._deploy() if end == "repaired" else ""
         return (f"failed: {reason}" if reason else end), reason, plan, rehearsed
 
+    def repair_after_audit(self) -> str:
+        """Return how a whole run ends."""
+        self.audit()
+        return self.repair()[0]
+
     def _deploy(self) -> str:
         phase = self.phase("04_validation")
         phases.finish(phase, phases.validate(phase))
         phase = self.phase("05_deployment")
         approval = phases.require_approval(phase, phases.checklist(phase))
+        self.meanwhile()
         done = phases.read_back(phase, phases.deploy(phase, approval))
         if done.passed:
             return ""
