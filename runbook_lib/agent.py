@@ -42,7 +42,7 @@ import traceback
 import types
 from typing import Any, Callable, Iterable, Iterator  # noqa: UP035  (Python 3.9 at run time)
 
-PLAIN_NAME = re.compile(r"^[a-z_][a-z0-9_$]*$")
+PLAIN_NAME = re.compile(r"^[a-z_][a-z0-9_]*$")
 REVISION_FILE = re.compile(r"(?!\.#|__init__)(.*\.py)$")
 TABLE_PARTS = ("table", "foreign_table", "column", "constraint", "trigger", "rule", "policy")
 TAIL = 20_000  # characters of a check's output that are of interest
@@ -834,6 +834,35 @@ def as_written(statement: str, context: Any) -> str:
     return statement.strip()
 
 
+NAME = r'((?:"[^"]+"|[\w$]+)(?:\.(?:"[^"]+"|[\w$]+))*)'
+SIMPLE = {
+    "table": rf"CREATE TABLE (?:IF NOT EXISTS )?{NAME} ?\("
+    r"(?!.*\b(?:LIKE|INHERITS|PARTITION|AS)\b)",
+    "index": rf"CREATE (?:UNIQUE )?INDEX (?:CONCURRENTLY )?(?:IF NOT EXISTS )?{NAME} ON {NAME}",
+    "alter": rf"ALTER TABLE (?:IF EXISTS )?{NAME} (?!.*\b(?:RENAME|SCHEMA|ATTACH|DETACH|INHERIT|"
+    r"OWNER|CASCADE|OF|TRIGGER|RULE|PARTITION|TABLESPACE)\b)(?:ADD|DROP|ALTER|VALIDATE)\b",
+    "drop table": rf"DROP TABLE (?:IF EXISTS )?{NAME}$",
+    "drop index": rf"DROP INDEX (?:CONCURRENTLY )?(?:IF EXISTS )?{NAME}$",
+}
+
+
+def simple_tables(statement: str) -> list[tuple[str, str]] | None:
+    """Return (form, table or index) of statements that change nothing beyond one table.
+
+    None: the text has a statement of another kind, whose reach only the whole catalog shows.
+    """
+    found: list[tuple[str, str]] = []
+    for part in parts(statement) if may_change_schema(statement) else []:
+        text = re.sub(r"\bON (DELETE|UPDATE) CASCADE\b", "", " ".join(part.split()), flags=re.I)
+        forms = ((form, re.match(pattern, text, re.I)) for form, pattern in SIMPLE.items())
+        hit = next(((form, match) for form, match in forms if match), None)
+        if hit is None and may_change_schema(part):
+            return None
+        if hit:
+            found.append((hit[0], hit[1][hit[1].re.groups]))
+    return found
+
+
 def is_reflection(statement: str) -> bool:
     """SQLAlchemy's own questions to the catalog are no part of what a revision does."""
     return statement.lstrip()[:6].upper() == "SELECT" and "pg_catalog." in statement
@@ -885,6 +914,8 @@ class Runner:
         self.catalog_text = ""
         self.version_table = ""
         self.prepared = False
+        self.partial = False
+        self.triggers = False
         self.promised: set[str] | None = None
         self.finished: list[str] = []
         self.failed: set[str] = set()
@@ -1055,8 +1086,11 @@ class Runner:
         except Exception:
             return None  # the transaction is aborted or the connection gone: the caller will see
 
-    def snapshot(self) -> str:
-        """Read the catalog's JSON text in the running transaction, settings restored after it."""
+    def snapshot(self, tables: str = "") -> str:
+        """Read the catalog's JSON text in the running transaction, settings restored after it.
+
+        ``tables`` is an array of oids, as a literal, when only those tables are of interest.
+        """
         given = self.request["snapshot"]
         driver = self.driver_connection()
         alone = bool(getattr(driver, "autocommit", False))
@@ -1069,8 +1103,12 @@ class Runner:
             self.raw(given["prepare"], fetch=False)
         if not self.prepared:  # planning it takes longer than running it
             self.raw(f"PREPARE runbook_snapshot AS {given['query']}", fetch=False)
+            if given.get("part"):
+                self.raw(f"PREPARE runbook_part (oid[]) AS {given['part']}", fetch=False)
             self.prepared = True
-        (text,) = self.raw("EXECUTE runbook_snapshot")
+        if tables:
+            self.raw(given["narrow"], fetch=False)
+        (text,) = self.raw(f"EXECUTE runbook_{f'part ({tables})' if tables else 'snapshot'}")
         self.raw(given["restore"], fetch=False)
         if alone:
             self.raw("COMMIT", fetch=False)
@@ -1211,6 +1249,7 @@ class Runner:
         self._find_version_table()
         self.catalog_text = self.snapshot()
         self.catalog = self._parse(self.catalog_text)
+        self.triggers = any(key.startswith("event_trigger:") for key in self.catalog)
         self.channel.send("baseline", objects=self.catalog)
 
     def _may_have_effects(self, record: Record, before: Any, after: Any) -> bool:
@@ -1219,11 +1258,78 @@ class Runner:
         return any(may_change_schema(statement) for statement in record.statements)
 
     def _note_effects(self, record: Record) -> None:
+        fresh = self._partly(record)
+        if fresh is not None:
+            record.changes = changes(self.catalog or {}, fresh)
+            self.catalog, self.catalog_text, self.partial = fresh, "", True
+            return
         text = self.snapshot()
         if text != self.catalog_text:
             fresh = self._parse(text)
             record.changes = changes(self.catalog or {}, fresh)
             self.catalog, self.catalog_text = fresh, text
+            self.triggers = any(key.startswith("event_trigger:") for key in fresh)
+
+    def _partly(self, record: Record) -> dict[str, Any] | None:
+        """Return the new catalog by reading only the tables that the revision changed.
+
+        None when that is not sure to be all: then the whole catalog is read. What was put
+        together so is compared with the whole catalog once, at the end of the replay.
+        """
+        query = self.request["snapshot"].get("part")
+        reached = [simple_tables(statement) for statement in record.statements]
+        if not query or self.triggers or record.autocommit or record.commits_inside:
+            return None
+        if not record.statements or any(item is None for item in reached):
+            return None
+        named = [pair for item in reached for pair in item or []]
+        tables = self._tables_of(named)
+        if tables is None:
+            return None
+        oids = ",".join(str(oid) for oid, _ in tables if oid)
+        part = self._parse(self.snapshot(f"'{{{oids}}}'")) if oids else {}
+        names = [name for _, name in tables]
+        mine = {key: part[key] for key in part if any(belongs(key, part[key], n) for n in names)}
+        rest = {
+            key: value
+            for key, value in (self.catalog or {}).items()
+            if not any(belongs(key, value, name) for name in names)
+        }
+        return {**rest, **mine}
+
+    def _tables_of(self, named: list[tuple[str, str]]) -> list[tuple[int, str]] | None:
+        """Return (oid, spelled name) of the tables, oid 0 for those that are gone.
+
+        None when one has parents, children or partitions, or cannot be told from its name.
+        """
+        catalog = self.catalog or {}
+        wanted = {name for form, name in named if form != "drop index"}
+        for form, name in named:
+            if form == "drop index":
+                owners = {
+                    catalog[key].get("table", "") for key in keys_named(catalog, "index", name)
+                }
+                if len(owners) != 1:
+                    return None
+                wanted |= owners
+        if not wanted:
+            return []
+        array = ",".join("'" + name.replace("'", "''") + "'" for name in sorted(wanted))
+        (text,) = self.raw(RESOLVE.replace("NAMES", array))
+        found: dict[str, list[Any]] = {item[0]: item for item in json.loads(text or "[]")}
+        tables = []
+        for name in sorted(wanted):
+            if name in found:
+                _, oid, schema, relation, alone = found[name]
+                if not alone:
+                    return None
+                tables.append((oid, f"{spelled(schema)}.{spelled(relation)}"))
+            else:
+                keys = keys_named(catalog, "table", name)
+                if len(keys) > 1:
+                    return None
+                tables.extend((0, key.partition(":")[2]) for key in keys)
+        return tables
 
     def _leave(self) -> None:
         """The revision and its version row are done (and committed, if each is by itself)."""
@@ -1277,6 +1383,8 @@ class Runner:
         for revision_id in sorted(self.skipped):
             self.channel.send("skipped", revision=revision_id)
         self.channel.send("described", **self.describe())
+        if self.partial and self._parse(self.fresh(self._snapshot_of)) != self.catalog:
+            self.channel.send("inexact")
         self._finish()
 
     def _replay_once(self) -> bool:
@@ -1461,6 +1569,22 @@ def belongs(key: str, aspects: dict[str, str], table: str) -> bool:
     if kind in TABLE_PARTS:
         return name == table or name.startswith(table + ".")
     return aspects.get("table") == table or aspects.get("owned_by", "").startswith(table + ".")
+
+
+RESOLVE = """
+SELECT CAST(json_agg(json_build_array(x, CAST(CAST(c.oid AS bigint) AS text), n.nspname, c.relname,
+    c.relkind = 'r' AND NOT c.relispartition AND NOT c.relhassubclass AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid))) AS text)
+FROM unnest(CAST(ARRAY[NAMES] AS text[])) x
+JOIN pg_catalog.pg_class c ON c.oid = to_regclass(x)
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+"""
+
+
+def keys_named(catalog: dict[str, Any], kind: str, name: str) -> list[str]:
+    """Return the keys of that kind whose name, with or without its schema, is ``name``."""
+    tail = f":{name}" if "." in name else f".{name}"
+    return [key for key in catalog if key.startswith(f"{kind}:") and key.endswith(tail)]
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[list[Any]]:

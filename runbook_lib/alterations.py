@@ -114,7 +114,7 @@ def _table(key: str, old: Aspects, new: Aspects) -> Iterator[Statement]:
     _, name = split(key)
     found = lookups.oid(key)
     steps = {
-        "row_security": (_secured(new), "relrowsecurity", "relforcerowsecurity"),
+        "row_security": (_secured(new), "relrowsecurity, relforcerowsecurity"),
         "persistence": (_persistent(new), "relpersistence"),
         "replica_identity": (_identified(new), "relreplident"),
         "options": (_optioned(old, new), "array_to_string(reloptions, ', ')"),
@@ -128,10 +128,10 @@ def _table(key: str, old: Aspects, new: Aspects) -> Iterator[Statement]:
         "partition_of": _attached(name, new, old),
     }
     for aspect in sorted(differing(old, new) & steps.keys()):
-        forward, *state = steps[aspect]
+        forward, state = steps[aspect]
         yield Statement(
             sql=_on_table(name, forward),
-            guard=f"(SELECT concat_ws('/', {', '.join(state)}) FROM pg_class WHERE oid = {found})"
+            guard=f"(SELECT concat_ws('/', {state}) FROM pg_class WHERE oid = {found})"
             f" IS DISTINCT FROM {literal(_state(aspect, new))}",
             reverse=_on_table(name, back[aspect]),
             object=key,

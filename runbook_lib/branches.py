@@ -35,6 +35,4 @@ def restrict(graph: RevisionGraph, target: str) -> RevisionGraph:
     if target in ("heads", "head"):
         return graph
     needed = graphs.ancestors(graph, heads_of(graph, target))
-    return replace(
-        graph, revisions=tuple(r for r in graph.revisions if r.revision_id in needed)
-    )
+    return replace(graph, revisions=tuple(r for r in graph.revisions if r.revision_id in needed))

@@ -53,6 +53,11 @@ BOOTSTRAP = (
     "import sys;s=sys.stdin.buffer;"
     "exec(compile(s.read(int(s.readline())),'runbook-agent','exec'),{'__name__':'__main__'})"
 )
+NARROW_SQL = (
+    "SELECT pg_catalog.set_config('enable_nestloop', 'on', true),"
+    " pg_catalog.set_config(name, 'force_generic_plan', true)"
+    " FROM pg_catalog.pg_settings WHERE name = 'plan_cache_mode'"
+)
 KINDS: dict[str, type[RunbookError]] = {
     "configuration": ConfigurationError,
     "project": ProjectError,
@@ -114,6 +119,7 @@ class Run:
     baseline: Catalog | None = None
     version_table: str = ""
     server_version: str = ""
+    exact: bool = True
     sources: Mapping[str, str]
     description: Description | None = None
 
@@ -201,13 +207,17 @@ class Project:
         target: str = "heads",
         skip: Collection[str] = (),
         create_roles: bool = False,
+        partial: bool = False,
         progress: Progress | None = None,
     ) -> Run:
         """Replay, as ``replay`` does, and return all that is known of the run.
 
         ``create_roles`` lets it create roles that GRANT and OWNER need and the server lacks.
+        ``partial``: read only the tables that a revision names, where its statements are of kinds
+        that change nothing else; the result's ``exact`` says whether that was right.
         """
         snapshot = {"prepare": PREPARE_SQL, "query": SNAPSHOT_SQL, "restore": RESTORE_SQL}
+        snapshot |= {"part": part_sql(), "narrow": NARROW_SQL} if partial else {}
         request = {
             "op": "replay",
             "target": target,
@@ -533,6 +543,34 @@ def agent_source() -> bytes:
     return resources.files("runbook_lib").joinpath("agent.py").read_bytes()
 
 
+# The lines of SNAPSHOT_SQL that choose relations, types and functions, and what they become.
+_CHOICES = (
+    (
+        "WHERE c.oid >= 16384 AND",
+        "WHERE c.oid IN (SELECT unnest($1)"
+        " UNION ALL SELECT x.indexrelid FROM pg_catalog.pg_index x WHERE x.indrelid = ANY ($1)"
+        " UNION ALL SELECT x.confrelid FROM pg_catalog.pg_constraint x"
+        " WHERE x.conrelid = ANY ($1)"
+        " UNION ALL SELECT x.objid FROM pg_catalog.pg_depend x"
+        " WHERE x.refclassid = CAST('pg_catalog.pg_class' AS regclass) AND x.refobjid = ANY ($1)"
+        " AND x.classid = CAST('pg_catalog.pg_class' AS regclass) AND x.deptype IN ('a', 'i')) AND",
+    ),
+    ("WHERE t.oid >= 16384 AND", "WHERE false AND"),
+    ("WHERE p.oid >= 16384 AND", "WHERE false AND"),
+)
+
+
+@cache
+def part_sql() -> str:
+    """Return SNAPSHOT_SQL for a few tables ($1, their oids); "" if it is not as it was."""
+    text = SNAPSHOT_SQL
+    for line, narrower in _CHOICES:
+        if text.count(line) != 1:
+            return ""
+        text = text.replace(line, narrower)
+    return text
+
+
 def _same(one: Dsn, other: Dsn) -> bool:
     return (one.host, one.port, one.database) == (other.host, other.port, other.database)
 
@@ -602,6 +640,7 @@ def _run_of(revisions: tuple[RevisionReplay, ...], facts: Mapping[str, Event]) -
         baseline=Catalog(objects=baseline["objects"]) if baseline else None,
         version_table=final.get("version_table", ""),
         server_version=final.get("server", ""),
+        exact="inexact" not in facts,
         sources=final.get("sources", {}),
         description=_description(described) if described else None,
     )

@@ -189,7 +189,7 @@ def _on_top(job: Job, kept: Kept) -> Cached | None:
         found = _snapshot(shadow, (*job.exclude, kept.version_table))
         if found.digest != kept.replay.final.digest:
             return None
-        run = _run(job, shadow)
+        run = _run(job, shadow, partial=False)
         known = {item.revision_id for item in kept.replay.revisions}
         fresh = {item.revision_id for item in parse_tree(job.tree).revisions} - known
         if {item.revision_id for item in run.revisions} != fresh:
@@ -203,10 +203,12 @@ def _on_top(job: Job, kept: Kept) -> Cached | None:
         job.scratch.drop(shadow)
 
 
-def _from_start(job: Job, *, keep: bool) -> Cached:
+def _from_start(job: Job, *, keep: bool, partial: bool = True) -> Cached:
     shadow = _make_shadow(job)
     try:
-        run = _run(job, shadow)
+        run = _run(job, shadow, partial=partial)
+        if not run.exact:  # a statement reached further than it looks: read everything each time
+            return _from_start(job, keep=keep, partial=False)
         baseline = run.baseline or _snapshot(shadow, job.exclude)
         baseline = without(baseline, [f"table:{name}" for name in job.exclude])
         revisions = _without(run.revisions, job.exclude)
@@ -218,12 +220,13 @@ def _from_start(job: Job, *, keep: bool) -> Cached:
         job.scratch.drop(shadow)
 
 
-def _run(job: Job, shadow: Dsn) -> Run:
+def _run(job: Job, shadow: Dsn, *, partial: bool) -> Run:
     return job.project.run_replay(
         shadow,
         edits=job.edits,
         target=job.target,
         create_roles=job.scratch.place != "target",
+        partial=partial,
         progress=job.progress,
     )
 

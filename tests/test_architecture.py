@@ -12,6 +12,24 @@ ROOT = Path(runbook_lib.__file__).parent
 # One script by nature: it is sent whole to another interpreter over standard input.
 WHOLE = {"agent.py"}
 LONGEST = 400
+PURE = (
+    "artifacts",
+    "auditing",
+    "branches",
+    "catalog",
+    "ddl",
+    "differences",
+    "effects",
+    "findings",
+    "forensics",
+    "graph",
+    "inference",
+    "plan",
+    "planning",
+    "revisions",
+    "verdicts",
+    "versions",
+)
 
 
 def modules() -> dict[str, Path]:
@@ -42,11 +60,7 @@ def test_imports_go_one_way() -> None:
 
 def test_pure_rooms_touch_no_database_and_no_file() -> None:
     effects = {"psycopg2", "subprocess", "runbook_lib.postgres", "runbook_lib.project"}
-    pure = (
-        "artifacts branches catalog ddl differences effects findings forensics graph inference "
-        "planning plan revisions verdicts versions auditing"
-    ).split()
-    for name in pure:
+    for name in PURE:
         tree = ast.parse((ROOT / f"{name}.py").read_text())
         used = {
             alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names
@@ -57,9 +71,7 @@ def test_pure_rooms_touch_no_database_and_no_file() -> None:
 def test_only_two_rooms_open_the_target_for_writing() -> None:
     """Everything else holds it through a session with default_transaction_read_only = on."""
     writers = {
-        path.stem
-        for path in ROOT.glob("*.py")
-        if "phase.dsn, read_only=False" in path.read_text()
+        path.stem for path in ROOT.glob("*.py") if "phase.dsn, read_only=False" in path.read_text()
     }
     assert writers == {"deployment", "going_back"}
 

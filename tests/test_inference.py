@@ -102,8 +102,8 @@ CATALOGS = st.dictionaries(
 
 
 def can_run(state: Catalog, changes: tuple[ObjectChange, ...]) -> bool:
-    """PostgreSQL lets a statement run on another value, but not on an object that is not there."""
-    return all((change.object in state.objects) == (change.before is not None) for change in changes)
+    """A statement runs on another value as well, but not on an object that is not there."""
+    return all((item.object in state.objects) == (item.before is not None) for item in changes)
 
 
 @settings(max_examples=400, deadline=None)

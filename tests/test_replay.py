@@ -16,7 +16,7 @@ from runbook_lib.edits import FileEdit
 from runbook_lib.effects import Replay
 from runbook_lib.errors import ConfigurationError, ProjectError
 from runbook_lib.postgres import EmbeddedServer, Scratch
-from runbook_lib.project import Project
+from runbook_lib.project import Project, part_sql
 from runbook_lib.replay import replay
 
 PROJECTS = Path(__file__).parent / "projects"
@@ -294,3 +294,83 @@ def test_two_at_once_do_not_disturb_each_other(desk: Callable[..., Desk]) -> Non
         fcntl.flock(stream, fcntl.LOCK_EX)
         plain.run()
     assert len(plain.ran) == 6
+
+
+STATEMENTS = (
+    "CREATE TABLE a (id serial PRIMARY KEY, name text UNIQUE, note text)",
+    "CREATE TABLE b (id int GENERATED ALWAYS AS IDENTITY, a_id int REFERENCES a ON DELETE CASCADE)",
+    'CREATE TABLE "Odd name" (id bigserial, "a;b" text DEFAULT \'x;y\')',
+    "CREATE SCHEMA s",
+    "CREATE TABLE s.a (id int); CREATE INDEX ON s.a (id); -- the same name in another schema",
+    "CREATE INDEX ix_name ON a (name); CREATE UNIQUE INDEX ON b (a_id) WHERE a_id > 1",
+    "ALTER TABLE a ADD COLUMN c numeric(5, 2) DEFAULT 0, ADD CONSTRAINT ck CHECK (c > 0)",
+    "ALTER TABLE ONLY a ALTER COLUMN name TYPE varchar(9)",
+    "ALTER TABLE a ALTER COLUMN c SET NOT NULL, DROP COLUMN note",
+    "ALTER TABLE a DROP CONSTRAINT a_pkey CASCADE",
+    "ALTER TABLE a ADD PRIMARY KEY (id)",
+    "ALTER TABLE b ADD CONSTRAINT fk FOREIGN KEY (a_id) REFERENCES a (id) NOT VALID",
+    "ALTER TABLE b VALIDATE CONSTRAINT fk",
+    'ALTER TABLE "Odd name" ADD COLUMN "More; of it" text',
+    "DROP INDEX ix_name",
+    "CREATE VIEW v AS SELECT id, name FROM a",
+    "ALTER TABLE a RENAME TO z",
+    "ALTER TABLE z RENAME COLUMN name TO title",
+    "CREATE TABLE parent (id int, kind int) PARTITION BY LIST (kind)",
+    "CREATE TABLE child PARTITION OF parent FOR VALUES IN (1)",
+    "ALTER TABLE parent ADD COLUMN extra int; CREATE INDEX ON parent (extra)",
+    "CREATE TABLE heir (own int) INHERITS (z)",
+    "ALTER TABLE z ADD COLUMN handed_down int",
+    "CREATE TYPE mood AS ENUM ('glad'); ALTER TABLE b ADD COLUMN mood mood",
+    "ALTER TYPE mood RENAME TO humour",
+    "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$",
+    "CREATE TRIGGER t BEFORE UPDATE ON b FOR EACH ROW EXECUTE FUNCTION f()",
+    "ALTER TABLE b DISABLE TRIGGER t",
+    "COMMENT ON COLUMN b.mood IS 'how; it is'",
+    "GRANT SELECT ON b TO PUBLIC",
+    "SELECT set_config('search_path', 's, public', true); ALTER TABLE a ADD COLUMN found int",
+    "DO $$ BEGIN EXECUTE 'ALTER TABLE b ADD COLUMN hidden int'; END $$",
+    "DROP TABLE s.a",
+    "DROP TABLE b",
+    "CREATE TABLE gone (id int); DROP TABLE gone",
+    "SELECT 1; CREATE TABLE last AS SELECT 1 AS one",
+)
+
+
+def test_reading_a_part_of_the_catalog_gives_the_same_effects(
+    desk: Callable[..., Desk], scratch: Scratch
+) -> None:
+    """Only the tables that simple statements name are read again: nothing may be missed."""
+    plain = desk()
+    down = "eee5"
+    for number, statement in enumerate(STATEMENTS):
+        plain.write(f"w{number:02}", statement, down=down)
+        down = f"w{number:02}"
+    runs = []
+    for partial in (True, False):
+        shadow = scratch.create("shadow")
+        project = Project(plain.settings, plain.folder)
+        runs.append(project.run_replay(shadow, partial=partial))
+        scratch.drop(shadow)
+    some, whole = runs
+    assert [item.error for item in whole.revisions if item.error] == []
+    assert {item.revision_id: item.changes for item in some.revisions} == {
+        item.revision_id: item.changes for item in whole.revisions
+    }
+    assert some.exact
+    assert part_sql(), "sql/snapshot.sql changed: see _CHOICES in project.py"
+
+
+def test_effects_beyond_the_named_tables_are_found_out(desk: Callable[..., Desk]) -> None:
+    """An event trigger of the project's own changes more than the statement says."""
+    plain = desk()
+    plain.write(
+        "fff6",
+        "CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " CREATE TABLE IF NOT EXISTS audit (id int); END $$;"
+        " CREATE EVENT TRIGGER e ON ddl_command_end WHEN TAG IN ('ALTER TABLE')"
+        " EXECUTE FUNCTION f()",
+    )
+    plain.write("ggg7", "ALTER TABLE users ADD COLUMN x integer", down="fff6")
+    done = plain.run()
+    assert "table:public.audit" in {change.object for change in done.revisions[-1].changes}
+    assert done.final.objects.keys() >= {"table:public.audit", "column:public.users.x"}
