@@ -48,11 +48,13 @@ def judge(case: Case) -> dict[str, RevisionVerdict]:
     said: dict[str, list[Testimony]] = {}
     for testimony in case.inference.testimonies:
         said.setdefault(testimony.revision_id, []).append(testimony)
+    runs, histories = case.runs, inference.object_histories(case.replay)
     executed = {
-        revision.revision_id: _executed(said.get(revision.revision_id, ()))
+        revision.revision_id: _executed(
+            said.get(revision.revision_id, ()), runs.get(revision.revision_id)
+        )
         for revision in case.graph.revisions
     }
-    runs, histories = case.runs, inference.object_histories(case.replay)
     verdicts = {}
     for revision in case.graph.revisions:
         implied = _implied(revision.revision_id, case, executed)
@@ -62,9 +64,9 @@ def judge(case: Case) -> dict[str, RevisionVerdict]:
     return verdicts
 
 
-def _executed(said: Collection[Testimony]) -> Executed:
+def _executed(said: Collection[Testimony], run: RevisionReplay | None) -> Executed:
     voices = {testimony.ran for testimony in said}
-    if not voices:
+    if not voices or run is None or run.status != "replayed":  # what it promises is not known
         return "unknowable"
     if len(voices) == 2:
         return "partly"
