@@ -44,7 +44,6 @@ class ProjectSettings:
     exec: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     x: tuple[str, ...] = ()
-    source: str = ""
     baseline: str = ""
 
 
@@ -106,7 +105,6 @@ class Environment:
     lock_timeout: str = "5s"
     statement_timeout: str = "15min"
     watch_seconds: float = 5.0
-    backup: str = "file"
     checks: tuple[Check, ...] = ()
     alerts: Alerts = Alerts()
 
