@@ -358,6 +358,14 @@ CODES: dict[str, Code] = dict(
             'Find out from the rows, then say ran = ["…"] or not_ran = ["…"] in the environment.',
         ),
         _code(
+            "would-lose-data",
+            "schema",
+            "error",
+            "Every way to the heads drops rows: a pending revision removes a table or a column.",
+            "The rows of every table, counted before and after on a copy.",
+            "Save what is needed, run that revision by hand, then audit again.",
+        ),
+        _code(
             "no-proven-repair",
             "schema",
             "error",

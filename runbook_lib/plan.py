@@ -84,13 +84,17 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One strategy tried on a fresh copy of the clone, and why it was proven or not."""
+    """One strategy tried on a fresh copy of the clone, and why it was proven or not.
+
+    ``lost`` are tables that had fewer rows afterwards, or were gone.
+    """
 
     strategy: StrategyName
     proven: bool
     reason: str
     steps: tuple[StepResult, ...]
     seconds: float
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

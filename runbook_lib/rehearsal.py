@@ -21,6 +21,7 @@ from runbook_lib.carrying import Stage
 from runbook_lib.catalog import Catalog
 from runbook_lib.config import Environment
 from runbook_lib.dsn import Dsn
+from runbook_lib.fingerprints import SEQUENCE
 from runbook_lib.plan import Attempt, Plan, Rehearsal, StepResult
 from runbook_lib.planning import Refusal
 from runbook_lib.postgres import Scratch
@@ -93,8 +94,11 @@ def _refusal(refused: Sequence[Refusal]) -> Rehearsal:
 
 def _unproven(bench: Bench, attempts: Sequence[Attempt]) -> Rehearsal:
     broken = violations.find(bench.clone, bench.expected, bench.version)
+    lost = sorted({table for attempt in attempts for table in attempt.lost})
     codes = ("data-violates-constraint",) if broken else ("no-proven-repair",)
     tried = " ".join(f"{attempt.strategy}: {attempt.reason}" for attempt in attempts)
+    if lost and not broken:
+        codes, broken = ("would-lose-data",), (_losing(lost, tried),)
     return Rehearsal(
         plan_digest="",
         proven=False,
@@ -104,17 +108,28 @@ def _unproven(bench: Bench, attempts: Sequence[Attempt]) -> Rehearsal:
     )
 
 
+def _losing(tables: Sequence[str], tried: str) -> str:
+    return (
+        f"Rows of {', '.join(tables)} would be lost, and the runbook loses none. If a revision is "
+        "meant to drop them, save what is needed, run that revision by hand, then audit again. "
+        f"{tried}"
+    )
+
+
 def _attempt(bench: Bench, plan: Plan, copy: Dsn, replayed: Callable[[Plan], Catalog]) -> Attempt:
     start = time.monotonic()
     bench.progress(f"Trying {plan.strategy} on a copy of the clone")
     steps = carrying.carry_out(plan, stage_on(bench, plan, copy))
-    reasons = _failure(steps) or prove(bench, plan, copy, replayed)
+    reasons, lost = _failure(steps), tuple[str, ...]()
+    if not reasons:
+        reasons, lost = prove(bench, plan, copy, replayed)
     return Attempt(
         strategy=plan.strategy,
         proven=not reasons,
         reason=" ".join(reasons) or "The catalog equals the replay, every row is there.",
         steps=steps,
         seconds=round(time.monotonic() - start, 3),
+        lost=lost,
     )
 
 
@@ -133,20 +148,24 @@ def _failure(steps: Sequence[StepResult]) -> list[str]:
     return [f"{step.title}: {step.error}" for step in steps if step.error]
 
 
-def prove(bench: Bench, plan: Plan, dsn: Dsn, replayed: Callable[[Plan], Catalog]) -> list[str]:
-    """Return why ``dsn`` is not repaired, in sentences; empty when it is."""
+def prove(
+    bench: Bench, plan: Plan, dsn: Dsn, replayed: Callable[[Plan], Catalog]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return why ``dsn`` is not repaired, in sentences, and the tables that lost rows."""
     connection = postgres.connect(dsn)
     try:
         seen = observation.look(connection, *bench.version)
         tables = backup.compare_rows(bench.backup.fingerprints, connection)
     finally:
         connection.close()
-    return [
+    reasons = [
         *_catalog_reasons(bench, seen.live),
         *_row_reasons(plan, seen.versions.rows),
         *_data_reasons(plan, tables),
         *_replay_reasons(bench, replayed(plan)),
     ]
+    fewer = [proof for proof in tables if proof.rows_after < proof.rows_before]
+    return reasons, tuple(proof.table for proof in fewer if not meant(plan, proof))
 
 
 def different(bench_expected: Catalog, live: Catalog, ignore: tuple[str, ...]) -> tuple[str, ...]:
@@ -184,10 +203,14 @@ def _data_reasons(plan: Plan, tables: Sequence[TableProof]) -> list[str]:
 def meant(plan: Plan, proof: TableProof) -> bool:
     """Whether a revision that the plan runs changes rows of this table, losing none.
 
-    A table that the plan drops is meant to go: its step refuses one that holds rows.
+    A table that the plan drops is meant to go: its step refuses one that holds rows. A revision
+    may drop an empty table, and the sequences of any.
     """
     if proof.rows_after < proof.rows_before:
-        return proof.table in plan.drops and proof.rows_after < 0
+        rowless = not proof.rows_before or proof.table.startswith(SEQUENCE)
+        return proof.rows_after < 0 and (
+            proof.table in plan.drops or (rowless and _runs_revisions(plan))
+        )
     name = re.escape(catalog.parts(proof.table)[-1].strip('"'))
     verb = rf"\b(?:UPDATE|INSERT\s+INTO)\s+(?:ONLY\s+)?(?:[\w\"]+\.)?\"?{name}\b"
     return any(
@@ -196,6 +219,10 @@ def meant(plan: Plan, proof: TableProof) -> bool:
         if step.kind == "run-revisions"
         for sql in step.sql
     )
+
+
+def _runs_revisions(plan: Plan) -> bool:
+    return any(step.kind == "run-revisions" for step in plan.steps)
 
 
 def _some(keys: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ import psycopg2
 from runbook_lib import observation, postgres
 from runbook_lib.catalog import Aspects, Catalog, ObjectChange, diff, parts, split, table_of
 from runbook_lib.dsn import Dsn
+from runbook_lib.identifiers import identifier, sql_name, unquoted
 
 SAMPLE = 5
 _FOREIGN = re.compile(r"FOREIGN KEY \((.+?)\) REFERENCES (.+?)\((.+?)\)")
@@ -45,8 +46,9 @@ def _sentence(connection: Any, change: ObjectChange) -> str:
         count, sample = rows[0]
         if count:
             kind, name = split(change.object)
+            what = "1 row violates" if count == 1 else f"{count} rows violate"
             return (
-                f"{count} rows of {table} violate {kind} {name}; {keys} of some: {sample}. "
+                f"{what} {kind} {name} of {table}; {keys} of some: {sample}. "
                 "Mend them; the runbook deletes nothing."
             )
     return ""
@@ -58,16 +60,19 @@ def _questions(change: ObjectChange) -> Iterable[tuple[str, str, str]]:
     if after is None:
         return
     kind, name = split(change.object)
-    table = table_of(change.object, after)
+    table = sql_name(table_of(change.object, after))
     if kind == "constraint":
         yield from _constraint(table, after)
     elif kind == "index" and after.get("unique") == "yes":
         columns = re.search(r"\(([^()]+)\)", after.get("definition", ""))
         if columns and " WHERE " not in after.get("definition", ""):
             yield _repeated(table, columns.group(1))
-    elif kind == "column" and change.before and after.get("nullable") == "no":
-        column = parts(name)[-1]
-        yield table, f"t.{column} IS NULL", "t.ctid"
+    elif kind == "column" and after.get("nullable") == "no":
+        column = identifier(unquoted(parts(name)[-1]))
+        if change.before:
+            yield table, f"t.{column} IS NULL", "t.ctid"
+        elif not {"default", "identity", "generated"} & after.keys():
+            yield table, "true", "t.ctid"  # a new column that has no value for the rows there are
 
 
 def _constraint(table: str, after: Aspects) -> Iterable[tuple[str, str, str]]:
