@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from faults import trees
 from faults.catalogue import (
+    EVERY,
     TAGS,
     fault,
     judged,
@@ -50,13 +51,13 @@ def before_last(topology: trees.Topology) -> tuple[str, ...]:
     return (*last.parents, *(one for one in others if one != last.id))
 
 
-@fault(24, "line", "depends-on", at=before_last)
+@fault(24, "line", "depends-on", others=EVERY, at=before_last)
 def stopped_before_the_last(world: World) -> Truth:
     """Nothing is wrong but that the last revision has yet to run."""
     return truth(world, **{world.topology.last: "pending"})
 
 
-@fault(22, "autocommit", others=(), at=lambda topology: ("a1_people",))
+@fault(22, "autocommit", at=lambda topology: ("a1_people",))
 def partly_executed_in_an_autocommit_block(world: World) -> Truth:
     """The block commits what came before it; the second index failed."""
     world.sql(
@@ -67,7 +68,7 @@ def partly_executed_in_an_autocommit_block(world: World) -> Truth:
     return truth(world, "partial", f2_index="partial", b2_stock="pending")
 
 
-@fault(22, "autocommit", others=(), at=lambda topology: ("a1_people",))
+@fault(22, "autocommit", at=lambda topology: ("a1_people",))
 def autocommit_block_left_an_invalid_index(world: World) -> Truth:
     world.sql("ALTER TABLE people ADD nick text")
     world.sql("CREATE INDEX CONCURRENTLY ix_people_name ON people (name)")
@@ -78,14 +79,19 @@ def autocommit_block_left_an_invalid_index(world: World) -> Truth:
     return truth(world, "unrecorded", "invalid-index", f2_index="unrecorded", b2_stock="pending")
 
 
-@fault(23, "commits-inside", others=(), at=lambda topology: ("a1_people",))
+@fault(23, "commits-inside", at=lambda topology: ("a1_people",))
 def partly_executed_through_a_commit(world: World) -> Truth:
     world.sql("ALTER TABLE people ADD nick text")
     wanted = truth(world, "partial", g2_commit="partial", b2_stock="pending")
     return replace(wanted, also=frozenset({"commits-inside"}))
 
 
-@fault(30, "line", "diamond", "objects", at=lambda topology: (topology.revisions[0].id,))
+@fault(
+    30,
+    *("line", "diamond", "objects"),
+    others=("autocommit", "commits-inside"),
+    at=lambda topology: (topology.revisions[0].id,),
+)
 def older_backup_under_a_newer_row(world: World) -> Truth:
     """Only the base ran; the row says that everything did."""
     top = [rev.id for rev in world.topology.revisions]
@@ -105,7 +111,7 @@ def downgrade_that_did_nothing(world: World) -> Truth:
     return truth(world, "unrecorded", **{last.id: "unrecorded"})
 
 
-@fault(26, "objects", others=())
+@fault(26, "objects")
 def enum_type_left_by_a_downgrade(world: World) -> Truth:
     world.sql("DROP TABLE things")
     world.record("d3_mail")
@@ -179,7 +185,7 @@ def exit_0_with_nothing_written(world: World) -> Truth:
 # --- rows only ----------------------------------------------------------------------------
 
 
-@fault(19, "data-only", others=())
+@fault(19, "data-only")
 def data_revision_below_one_that_never_ran(world: World) -> Truth:
     """The record is false of the next one; whether this one ran, nobody can tell."""
     world.undo("a3_orders")
@@ -189,14 +195,14 @@ def data_revision_below_one_that_never_ran(world: World) -> Truth:
     return replace(wanted, says=("e3_fill", "not_ran"))
 
 
-@fault(19, "data-only", others=())
+@fault(19, "data-only")
 def data_revision_of_which_a_person_says_that_it_ran(world: World) -> Truth:
     world.undo("a3_orders")
     world.config += 'ran = ["e3_fill"]\n'
     return truth(world, "phantom", a3_orders="phantom")
 
 
-@fault(19, "data-only", others=())
+@fault(19, "data-only")
 def data_revision_of_which_a_person_says_that_it_did_not_run(world: World) -> Truth:
     world.undo("a3_orders")
     world.sql("UPDATE people SET email = NULL")
@@ -205,7 +211,7 @@ def data_revision_of_which_a_person_says_that_it_did_not_run(world: World) -> Tr
     return replace(wanted, written=frozenset({"public.people"}))
 
 
-@fault(24, "data-only", others=(), at=lambda topology: ("a2_email",))
+@fault(24, "data-only", at=lambda topology: ("a2_email",))
 def data_revision_pending(world: World) -> Truth:
     """Everybody agrees that it has not run: it runs, and rows change as it says."""
     wanted = truth(world, a3_orders="pending")
@@ -247,6 +253,6 @@ def phantom_under_drift_and_an_unlocated_row(world: World) -> Truth:
     world.record(world.topology.last, "0123456789ab")
     return truth(
         world,
-        *("phantom", "partial", "drift-missing", "unlocated-row"),
+        *("phantom", "partial", "hole", "drift-missing", "unlocated-row"),
         **{world.topology.last: "phantom", "a2_email": "partial", "a3_orders": "applied"},
     )

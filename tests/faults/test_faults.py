@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from faults import executions, trees
+from faults import executions, scoreboard, trees
 from faults.catalogue import FAULTS, Fault
 from faults.running import wrong
 from faults.trees import Topology
@@ -27,7 +27,11 @@ def cases() -> list[object]:
 def test_fault(fault: Fault, topology: Topology, workshop: Workshop) -> None:
     world = workshop.world(topology, fault.at(topology))
     truth = fault.inject(world)
+    tried = scoreboard.try_usual(workshop, world) if scoreboard.wanted() else {}
     bad, outcome = wrong(workshop, world, truth)
     print(outcome.seconds)
+    if tried:
+        usual = scoreboard.judge_usual(workshop, world, tried)
+        scoreboard.note(fault.number, fault.name, topology.name, truth, outcome, bad, usual)
     workshop.drop(world)
     assert not bad, "\n".join(bad)

@@ -201,6 +201,32 @@ class Workshop:
         finally:
             self._admin(f"DROP DATABASE {name} WITH (FORCE)")
 
+    def heads(self, project: Path) -> tuple[str, ...]:
+        """The version rows that Alembic itself leaves after an upgrade from empty."""
+        name = f"fresh_{next(self._numbers)}"
+        self._admin(f"CREATE DATABASE {name}")
+        dsn = self.server.dsn(name)
+        try:
+            alembic(project, dsn, "upgrade", "heads")
+            with connected(dsn) as cursor:
+                cursor.execute("SELECT version_num FROM alembic_version ORDER BY 1")
+                return tuple(row[0] for row in cursor.fetchall())
+        finally:
+            self._admin(f"DROP DATABASE {name} WITH (FORCE)")
+
+    @contextlib.contextmanager
+    def copied(self, world: World) -> Iterator[World]:
+        """Give a copy of a world, project and database, for the time of a block."""
+        name = f"copy_{next(self._numbers)}"
+        self._admin(f"CREATE DATABASE {name} TEMPLATE {world.dsn.database}")
+        folder = self.folder / name
+        shutil.copytree(world.folder, folder)
+        copy = World(topology=world.topology, folder=folder, dsn=self.server.dsn(name))
+        try:
+            yield copy
+        finally:
+            self.drop(copy)
+
     def drop(self, world: World) -> None:
         self._admin(f"DROP DATABASE {world.dsn.database} WITH (FORCE)")
         shutil.rmtree(world.folder)

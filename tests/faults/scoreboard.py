@@ -1,0 +1,186 @@
+"""The scoreboard: how every fault ends, and how it ends with what people usually try instead.
+
+``make scoreboard`` runs the suite with RUNBOOK_SCOREBOARD set, which fills build/scoreboard.json,
+and then writes docs/scoreboard.md from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from faults.running import Outcome, Truth, misjudged
+from faults.worlds import Workshop, World, alembic
+from runbook_lib.catalog import Catalog, diff, renamed
+
+VARIABLE = "RUNBOOK_SCOREBOARD"
+USUAL = ("alembic upgrade heads", "alembic stamp heads, then upgrade", "metadata.create_all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempted:
+    """What one of the usual remedies did to a copy: its error, else what it left behind."""
+
+    error: str
+    catalog: Catalog | None
+    rows: tuple[str | None, ...] | None
+    kept: bool
+
+
+def wanted() -> bool:
+    return bool(os.environ.get(VARIABLE))
+
+
+def try_usual(workshop: Workshop, world: World) -> dict[str, Attempted]:
+    """Try each usual remedy on a copy of the broken world."""
+    return {name: _try(workshop, world, name) for name in USUAL}
+
+
+def _try(workshop: Workshop, world: World, name: str) -> Attempted:
+    before = world.rows()
+    with workshop.copied(world) as copy:
+        try:
+            _remedy(workshop, copy, name)
+            error = ""
+        except (Exception, SystemExit) as failure:
+            error = (str(failure).strip() or type(failure).__name__).splitlines()[0]
+        rows: tuple[str | None, ...] | None = None
+        with contextlib.suppress(Exception):
+            rows = copy.recorded()
+        kept = not copy.same_rows(before)
+        return Attempted(error=error, catalog=copy.catalog(), rows=rows, kept=kept)
+
+
+def _remedy(workshop: Workshop, copy: World, name: str) -> None:
+    if name.startswith("metadata"):
+        _create_all(workshop, copy)
+        return
+    if "stamp" in name:
+        alembic(copy.project, copy.dsn, "stamp", "heads")
+    alembic(copy.project, copy.dsn, "upgrade", "heads")
+
+
+def _create_all(workshop: Workshop, copy: World) -> None:
+    """Models that promise what the healthy tree does, and ``create_all`` of them."""
+    with workshop.copied(workshop.world(copy.topology)) as healthy:
+        metadata = sa.MetaData()
+        engine = sa.create_engine(healthy.dsn.with_driver("psycopg2"))
+        metadata.reflect(engine)
+        engine.dispose()
+    engine = sa.create_engine(copy.dsn.with_driver("psycopg2"))
+    try:
+        metadata.create_all(engine)
+    finally:
+        engine.dispose()
+
+
+def judge_usual(workshop: Workshop, world: World, tried: Mapping[str, Attempted]) -> dict[str, str]:
+    """Say of each usual remedy: right, wrong (it reported success), or fails."""
+    promised = heads = None
+    with contextlib.suppress(Exception):
+        promised, heads = workshop.fresh(world.project), workshop.heads(world.project)
+    return {name: _judge(item, promised, heads) for name, item in tried.items()}
+
+
+def _judge(item: Attempted, promised: Catalog | None, heads: tuple[str, ...] | None) -> str:
+    if item.error:
+        return "fails"
+    if not item.kept:
+        return "wrong: rows changed"
+    if promised is None or item.catalog is None:
+        return "wrong: nothing proves it"
+    changes = diff(promised, item.catalog)
+    named = {key for pair in renamed(changes) for key in pair}
+    number = sum(change.object not in named for change in changes)
+    if number:
+        return f"wrong: {number} objects differ"
+    return "right" if item.rows == heads else "wrong: version rows"
+
+
+def note(
+    number: int, name: str, topology: str, truth: Truth, outcome: Outcome, bad: list[str],
+    usual: Mapping[str, str],
+) -> None:  # fmt: skip
+    """Add one line to the scoreboard's file; workers append whole lines."""
+    line = {
+        "number": number,
+        "fault": name,
+        "topology": topology,
+        "diagnosed": not misjudged(outcome.audit, truth),
+        "end": outcome.end,
+        "wanted": truth.end,
+        "right": not bad,
+        "usual": dict(usual),
+    }
+    path = Path(os.environ[VARIABLE])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lines").open("a") as stream:
+        stream.write(json.dumps(line) + "\n")
+
+
+# --- the page -----------------------------------------------------------------------------
+
+
+def main(source: str, page: str) -> None:
+    """Gather the lines into one JSON file and write the page from it."""
+    lines = Path(source).with_suffix(".lines").read_text().splitlines()
+    found = sorted(
+        (json.loads(line) for line in lines), key=lambda i: (i["number"], i["fault"], i["topology"])
+    )
+    Path(source).write_text(json.dumps(found, indent=1) + "\n")
+    Path(page).write_text("\n".join(_page(found)) + "\n")
+
+
+def _page(found: list[dict[str, Any]]) -> Iterator[str]:
+    right = sum(item["right"] for item in found)
+    yield "# Scoreboard"
+    yield ""
+    yield "Generated by `make scoreboard`; do not edit. Every fault of the catalogue is injected"
+    yield "into small trees over real databases with rows in them. The true state is known before"
+    yield "the runbook looks."
+    yield ""
+    yield f"**{right} of {len(found)} cases end as they should.**"
+    yield ""
+    yield "| | cases | right verdicts | repaired and proven | refused rightly | wrong |"
+    yield "|---|---|---|---|---|---|"
+    yield _totals(found)
+    yield ""
+    yield "The same broken databases, with what people usually try instead:"
+    yield ""
+    yield "| | right | fails | wrong, and reports success |"
+    yield "|---|---|---|---|"
+    for name in USUAL:
+        ends = [item["usual"].get(name, "fails") for item in found if item["number"]]
+        good, fails = ends.count("right"), ends.count("fails")
+        yield f"| `{name}` | {good} | {fails} | {len(ends) - good - fails} |"
+    yield ""
+    yield "## Case by case"
+    yield ""
+    yield "| Fault | Tree | Verdicts | runbook | " + " | ".join(f"`{n}`" for n in USUAL) + " |"
+    yield "|---|---|---|---|" + "---|" * len(USUAL)
+    for item in found:
+        end = item["end"] if item["right"] else f"**wrong**: {item['end'][:60]}"
+        verdicts = "right" if item["diagnosed"] else "**wrong**"
+        usual = " | ".join(item["usual"].get(name, "") for name in USUAL)
+        name = f"{item['number']} {item['fault'].replace('-', ' ')}"
+        yield f"| {name} | {item['topology']} | {verdicts} | {end} | {usual} |"
+
+
+def _totals(found: list[dict[str, Any]]) -> str:
+    repaired = sum(item["right"] and item["end"] == "repaired" for item in found)
+    refused = sum(item["right"] and item["end"].startswith("refused") for item in found)
+    diagnosed = sum(item["diagnosed"] for item in found)
+    wrong = sum(not item["right"] for item in found)
+    return f"| runbook | {len(found)} | {diagnosed} | {repaired} | {refused} | {wrong} |"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
