@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check format clean
+.PHONY: setup demo test test-corpus scoreboard check format clean
 
 setup: $(STAMP)
 
@@ -18,6 +18,16 @@ demo: setup
 
 test: setup
 	$(BIN)/pytest -n 2
+
+# The larger cross product of faults and trees, and the real trees.
+test-corpus: setup
+	$(BIN)/pytest -n 2 -m corpus
+
+# Every fault beside what is usually tried instead; writes docs/scoreboard.md.
+scoreboard: setup
+	rm -rf build/scoreboard.*
+	-RUNBOOK_SCOREBOARD=$(CURDIR)/build/scoreboard.json $(BIN)/pytest -n 2 -m "corpus or not corpus" tests/faults
+	cd tests && ../$(BIN)/python -m faults.scoreboard ../build/scoreboard.json ../docs/scoreboard.md
 
 check: setup
 	$(BIN)/ruff format --check .

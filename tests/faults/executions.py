@@ -20,7 +20,7 @@ from faults.worlds import World
 SPLICED = replace(TAGS, id="s5_spliced", doc="Tags, spliced in below what already ran")
 
 
-@fault(9, "line", "objects")
+@fault(9, "line", others=("objects",))
 def spliced_in_below_an_applied_one(world: World) -> Truth:
     """A colleague's branch was rebased: its revision now lies below the recorded one."""
     last = world.topology.rev(world.topology.last)
@@ -88,8 +88,8 @@ def partly_executed_through_a_commit(world: World) -> Truth:
 
 @fault(
     30,
-    *("line", "diamond", "objects"),
-    others=("autocommit", "commits-inside"),
+    "diamond",
+    others=("line", "objects", "autocommit", "commits-inside"),
     at=lambda topology: (topology.revisions[0].id,),
 )
 def older_backup_under_a_newer_row(world: World) -> Truth:
@@ -103,7 +103,7 @@ def older_backup_under_a_newer_row(world: World) -> Truth:
     return truth(world, "phantom", **{**known, top[0]: "applied"})
 
 
-@fault(27, "line", "objects")
+@fault(27, "line", others=("objects",))
 def downgrade_that_did_nothing(world: World) -> Truth:
     """Its row went, its effects stayed."""
     last = world.topology.rev(world.topology.last)
@@ -119,7 +119,7 @@ def enum_type_left_by_a_downgrade(world: World) -> Truth:
     return replace(wanted, also=frozenset({"leftover-type"}))
 
 
-@fault(34, "line", "two-bases")
+@fault(34, "two-bases", others=("line",))
 def database_ahead_of_the_code(world: World) -> Truth:
     """A newer release upgraded the database; then the code was rolled back."""
     world.sql(*TAGS.up)
@@ -146,7 +146,7 @@ def new_enum_value_used_in_its_own_transaction(world: World) -> Truth:
     return replace(wanted, says=("n6_enum", "new"))
 
 
-@fault(17, "line", "two-bases")
+@fault(17, "line", others=("two-bases",))
 def second_version_table(world: World) -> Truth:
     world.sql(
         "CREATE SCHEMA other",

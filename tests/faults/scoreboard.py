@@ -70,11 +70,11 @@ def _remedy(workshop: Workshop, copy: World, name: str) -> None:
 
 def _create_all(workshop: Workshop, copy: World) -> None:
     """Models that promise what the healthy tree does, and ``create_all`` of them."""
-    with workshop.copied(workshop.world(copy.topology)) as healthy:
-        metadata = sa.MetaData()
-        engine = sa.create_engine(healthy.dsn.with_driver("psycopg2"))
-        metadata.reflect(engine)
-        engine.dispose()
+    healthy, metadata = workshop.world(copy.topology), sa.MetaData()
+    engine = sa.create_engine(healthy.dsn.with_driver("psycopg2"))
+    metadata.reflect(engine)
+    engine.dispose()
+    workshop.drop(healthy)
     engine = sa.create_engine(copy.dsn.with_driver("psycopg2"))
     try:
         metadata.create_all(engine)
