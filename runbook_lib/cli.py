@@ -17,7 +17,7 @@ import click
 
 from runbook_lib import __version__
 from runbook_lib.artifacts import to_json
-from runbook_lib.config import CONFIG_VARIABLE, find_config, load_environment, load_environments
+from runbook_lib.config import find_config, load_environment, load_environments
 from runbook_lib.errors import RunbookError
 from runbook_lib.findings import Finding
 
@@ -269,14 +269,18 @@ def fleet(config: str, as_json: bool) -> None:
 
 @main.command()
 @environment_option
+@click.argument("options", nargs=-1)
 @click.pass_obj
-def lab(config: str, environment: str) -> None:
-    """Open the notebooks in JupyterLab with the environment set."""
-    from runbook_lib import runner
+def lab(config: str, environment: str, options: tuple[str, ...]) -> None:
+    """Open working copies of the notebooks, set to the environment, in JupyterLab.
+
+    Options for JupyterLab come behind two dashes: runbook lab -e staging -- --no-browser
+    """
+    from runbook_lib import lab as labs
 
     path = find_config(name=config)
-    load_environment(environment, str(path))
-    sys.exit(runner.open_lab(environment, {CONFIG_VARIABLE: str(path)}))
+    loaded = load_environment(environment, str(path))
+    sys.exit(labs.open_lab(loaded, path, options, click.echo))
 
 
 @main.command()

@@ -6,7 +6,6 @@ import contextlib
 import importlib.resources
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -346,17 +345,4 @@ def _relative(path: Path) -> str:
         near
         if not near.startswith("..")
         else f"{path.parent.parent.name}/" + "/".join(path.parts[-2:])
-    )
-
-
-def open_lab(environment_name: str, variables: Mapping[str, str]) -> int:
-    """Open the notebooks in JupyterLab, with the environment's name and ``variables`` set.
-
-    Notebooks beside the user come first, else those of the package. Returns the exit code.
-    """
-    beside = Path.cwd() / "notebooks"
-    folder = beside if beside.is_dir() else notebook_path(ALL[0]).parent
-    named = {"RUNBOOK_ENVIRONMENT": environment_name, **variables}
-    return subprocess.call(
-        [sys.executable, "-m", "jupyterlab", str(folder)], env={**os.environ, **named}
     )
