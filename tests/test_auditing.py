@@ -1,0 +1,122 @@
+"""Verdicts and findings from hand-made observations; no database is needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from samples import TARGET
+from test_inference import EMPTY, catalog, replay_of, table
+from trees import graph
+
+from runbook_lib.auditing import Conclusions, Observations, build_audit, conclude
+from runbook_lib.catalog import Catalog
+from runbook_lib.edits import TreeRepair
+from runbook_lib.effects import Replay
+from runbook_lib.graph import SourceTree
+from runbook_lib.refusals import refusals
+from runbook_lib.situation import Situation
+from runbook_lib.versions import VersionRows
+
+LINE = graph(("r1", None), ("r2", "r1"), ("r3", "r2"))
+ONE = catalog(table(a="int"))
+TWO = catalog(table(a="int", b="int"))
+
+
+def observe(
+    live: Catalog, *rows: str, replay: Replay | None = None, **more: object
+) -> Observations:
+    """Three revisions: r1 makes the table, r2 changes rows only, r3 adds a column."""
+    replay = replay or replay_of(ONE, ONE, TWO)
+    runs = tuple(replace(run, touches_rows=run.revision_id == "r2") for run in replay.revisions)
+    known = Observations(
+        environment="staging",
+        target=TARGET,
+        tree_digest="0" * 64,
+        graph=LINE,
+        loadable=LINE,
+        renamed={},
+        rows=VersionRows(table="public.alembic_version", rows=rows),
+        live=live,
+        replay=replace(replay, revisions=runs),
+    )
+    return replace(known, **more)  # type: ignore[arg-type]
+
+
+def refused(seen: Observations) -> list[str]:
+    tree = SourceTree(files={}, locations=("versions",))
+    situation = Situation(seen=seen, drawn=conclude(seen), tree=tree, repair=TreeRepair())
+    return [item.code for item in refusals(situation)]
+
+
+def implied(seen: Observations) -> str:
+    return conclude(seen).verdicts["r2"].implied
+
+
+def codes(seen: Observations) -> set[str]:
+    drawn: Conclusions = conclude(seen)
+    return {item.code for item in build_audit(seen, drawn).findings}
+
+
+class TestRowsOnly:
+    """What the neighbours of a revision without a trace imply."""
+
+    def test_ran_below_one_that_ran(self) -> None:
+        assert implied(observe(TWO)) == "yes"
+
+    def test_did_not_run_above_one_that_did_not(self) -> None:
+        assert implied(observe(EMPTY, "r3")) == "no"
+
+    def test_true_record_decides_in_between(self) -> None:
+        assert implied(observe(ONE, "r1")) == "no"
+        assert implied(observe(ONE, "r2")) == "yes"
+
+    def test_false_record_decides_nothing(self) -> None:
+        assert implied(observe(ONE, "r3")) == ""
+        assert refused(observe(ONE, "r3")) == ["unknowable-data"]
+        assert "unknowable-data" in codes(observe(ONE, "r3"))
+
+    def test_record_that_lags_decides_nothing(self) -> None:
+        assert implied(observe(ONE)) == ""
+
+    def test_person_decides(self) -> None:
+        assert implied(observe(ONE, "r3", stated={"r2": False})) == "no"
+        seen = observe(ONE, "r3", stated={"r2": True})
+        assert implied(seen) == "yes"
+        assert refused(seen) == []
+
+
+class TestRefusals:
+    def test_code_behind_database_is_said_before_any_drift(self) -> None:
+        live = catalog(dict(TWO.objects) | table(a="int", b="int", z="int"))
+        seen = observe(live, "f00ba4")
+        assert refused(seen) == ["code-behind-database"]
+        assert {"code-behind-database", "unlocated-row"} <= codes(seen)
+
+    def test_unlocated_row_over_a_proven_schema_is_no_reason(self) -> None:
+        assert refused(observe(TWO, "f00ba4")) == []
+
+    def test_second_version_table_is_a_reason_unless_the_first_is_pinned(self) -> None:
+        rows = VersionRows(table="public.v", rows=("r3",), others=("other.v",))
+        seen = replace(observe(TWO), rows=rows)
+        assert refused(seen) == ["second-version-table"]
+        assert refused(replace(seen, pinned=True)) == []
+
+    def test_what_fails_in_the_replay_is_never_judged(self) -> None:
+        replay = replay_of(ONE, ONE, TWO)
+        *others, last = replay.revisions
+        broken = replace(replay, revisions=(*others, replace(last, status="failed", error="no")))
+        seen = observe(TWO, "r3", replay=broken)
+        assert conclude(seen).verdicts["r3"].verdict == "unknowable"
+        assert refused(seen) == ["not-replayable"]
+
+    def test_import_that_fails_is_the_file_s_fault(self) -> None:
+        replay = replay_of(ONE, ONE, TWO)
+        *others, last = replay.revisions
+        error = "ImportError: cannot import name 'x' from 'y'"
+        broken = replace(replay, revisions=(*others, replace(last, status="failed", error=error)))
+        assert refused(observe(TWO, "r3", replay=broken)) == ["unloadable-file"]
+        assert "unloadable-file" in codes(observe(TWO, "r3", replay=broken))
+
+    def test_drift_waits_for_a_decision(self) -> None:
+        live = catalog(table(a="text", b="int"))
+        assert refused(observe(live, "r3")) == ["drift-changed"]
