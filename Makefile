@@ -38,5 +38,10 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The reference is generated from the code first; the pages need no network, built or read.
+docs: setup
+	$(BIN)/python docs/generate.py
+	$(BIN)/zensical build --clean --strict
+
 clean:
-	rm -rf $(VENV) .demo .runbook .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .demo .runbook .cache site .mypy_cache .ruff_cache .pytest_cache
