@@ -1,0 +1,207 @@
+"""What the runbook promises, tried on the wallet's two broken databases through its own phases."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runbook_lib import backup, catalog, closing, demo, phases
+from runbook_lib.config import load_environment
+from runbook_lib.dsn import Dsn, secret_forms
+from runbook_lib.errors import ApprovalNeeded, GateError, SafetyError
+from runbook_lib.plan import Plan
+from runbook_lib.postgres import connect
+from runbook_lib.scrub import scrub_for
+from tests.conftest import execute
+from tests.journey import Journey
+
+SMALL = ("--users", "60", "--transactions", "1200")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("promises")
+    shutil.copy(demo.CHECKOUT / "runbook.toml", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNBOOK_STATE", str(folder / ".runbook"))
+        yield folder
+        demo.stop(lambda _: None, root=folder)
+
+
+@pytest.fixture
+def wallet(root: Path) -> demo.Demo:
+    """Both databases and the project, broken afresh; no archive yet."""
+    shutil.rmtree(root / "outputs", ignore_errors=True)
+    return demo.make_demo(root, scale=SMALL, echo=lambda _: None)
+
+
+def fingerprint(dsn: Dsn) -> tuple[object, ...]:
+    """Everything that there is: schema, rows of every table, version rows.
+
+    Sequences are left out: the trading check takes numbers from them, also when it rolls back.
+    """
+    connection = connect(dsn)
+    try:
+        tables = [t for t in backup.fingerprints(connection) if not t.table.startswith("sequence")]
+        return catalog.snapshot(connection), tables
+    finally:
+        connection.close()
+
+
+def sealed_staging(wallet: demo.Demo) -> None:
+    journey = Journey(config=wallet.config, environment="staging")
+    journey.rehearse()
+    journey.deploy()
+    environment = load_environment("staging", str(wallet.config))
+    closing.seal_run(journey.folder, "repaired", scrub_for(environment))
+
+
+def test_nothing_but_deployment_writes_to_the_target(wallet: demo.Demo) -> None:
+    """The server's own log, in which every statement on the target stands."""
+    target = wallet.addresses["staging"]
+    admin = wallet.server.dsn("postgres")
+    execute(admin, f"ALTER DATABASE {target.database} SET log_statement = 'mod'")
+    before = fingerprint(target)
+    start = len(wallet.server.log.read_text(errors="replace"))
+    journey = Journey(config=wallet.config, environment="staging")
+    journey.rehearse()
+    prevention = journey.phase("06_prevention")
+    phases.prevent(prevention)
+    said = wallet.server.log.read_text(errors="replace")[start:]
+    assert "statement:" not in said
+    assert fingerprint(target) == before
+    journey.deploy()
+    assert "statement:" in wallet.server.log.read_text(errors="replace")[start:]
+
+
+@pytest.mark.parametrize("way", ["downgrade", "restore"])
+def test_the_way_back_brings_production_exactly_back(wallet: demo.Demo, way: str) -> None:
+    sealed_staging(wallet)
+    target = wallet.addresses["production"]
+    before = fingerprint(target)
+    journey = Journey(config=wallet.config, environment="production")
+    digest = journey.rehearse()
+    with pytest.raises(ApprovalNeeded, match=digest):
+        journey.deploy()
+    done = journey.deploy(approve=digest, by="a tester")
+    assert done.passed
+    assert done.differences == 0
+    assert fingerprint(target) != before
+    journey.go_back(way)
+    assert fingerprint(target) == before
+
+
+@pytest.fixture(scope="class")
+def made(root: Path) -> demo.Demo:
+    shutil.rmtree(root / "outputs", ignore_errors=True)
+    return demo.make_demo(root, scale=SMALL, echo=lambda _: None)
+
+
+@pytest.fixture(scope="class")
+def journey(made: demo.Demo) -> Journey:
+    journey = Journey(config=made.config, environment="staging")
+    journey.rehearse()
+    return journey
+
+
+class TestGates:
+    """One rehearsed run; every test disturbs one thing, sees the gate refuse, and mends it."""
+
+    @pytest.fixture(autouse=True)
+    def untouched(self, made: demo.Demo) -> Iterator[None]:
+        before = fingerprint(made.addresses["staging"])
+        yield
+        assert fingerprint(made.addresses["staging"]) == before
+
+    def test_another_digest_is_refused(self, journey: Journey) -> None:
+        plan = journey.folder.read("plan", Plan)
+        for wrong in ("0" * 64, plan.digest[:11], plan.digest[::-1]):
+            with pytest.raises(SafetyError, match="Nothing was done"):
+                journey.deploy(approve=wrong, by="a tester")
+
+    @pytest.mark.parametrize(
+        ("disturb", "mend", "reason"),
+        [
+            (
+                "CREATE TABLE meanwhile (id int)",
+                "DROP TABLE meanwhile",
+                "the schema is not the one that was audited",
+            ),
+            (
+                "UPDATE alembic_version SET version_num = 'x'",
+                "UPDATE alembic_version SET version_num = 'add_trading_models'",
+                "the version rows are x now",
+            ),
+        ],
+    )
+    def test_a_stale_plan_is_refused(
+        self, made: demo.Demo, journey: Journey, disturb: str, mend: str, reason: str
+    ) -> None:
+        execute(made.addresses["staging"], disturb)
+        try:
+            with pytest.raises(GateError, match=reason):
+                journey.deploy()
+        finally:
+            execute(made.addresses["staging"], mend)
+
+    def test_edited_revision_files_are_refused(self, made: demo.Demo, journey: Journey) -> None:
+        file = next((made.project / "migrations" / "versions").glob("c8d25c64b432*"))
+        text = file.read_text()
+        file.write_text(text + "\n# meanwhile\n")
+        try:
+            with pytest.raises(GateError, match="the revision files are not those"):
+                journey.deploy()
+        finally:
+            file.write_text(text)
+
+    def test_a_changed_backup_is_refused(self, journey: Journey) -> None:
+        dump = next((journey.folder.path / "backup").glob("*.dump"))
+        data = dump.read_bytes()
+        dump.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        try:
+            with pytest.raises(GateError, match="The backup is verified"):
+                journey.deploy()
+        finally:
+            dump.write_bytes(data)
+
+    def test_files_are_not_written_without_leave(self, made: demo.Demo, journey: Journey) -> None:
+        """write_files = false: the patch is for a person to apply; until then nothing is done."""
+        text = made.config.read_text()
+        made.config.write_text(text.replace("write_files = true", "write_files = false"))
+        try:
+            with pytest.raises(GateError, match=r"Apply repair\.patch"):
+                journey.deploy()
+        finally:
+            made.config.write_text(text)
+
+    def test_a_phase_says_what_has_to_run_first(self, made: demo.Demo) -> None:
+        fresh = Journey(config=made.config, environment="production")
+        with pytest.raises(GateError, match="needs the result of 03_cleanup"):
+            fresh.phase("04_validation").require()
+
+
+def test_staging_first_then_nothing_left_to_do_and_no_secret_anywhere(wallet: demo.Demo) -> None:
+    production = Journey(config=wallet.config, environment="production")
+    digest = production.rehearse()
+    with pytest.raises(GateError, match="staging has no sealed run"):
+        production.deploy(approve=digest, by="a tester")
+    sealed_staging(wallet)
+    again = Journey(config=wallet.config, environment="staging")
+    again.rehearse()
+    assert again.deploy().steps == ()
+    audit = phases.audit(again.phase("02_audit"))
+    assert not [item for item in audit.findings if item.severity == "error"]
+    require_no_secret(wallet)
+
+
+def require_no_secret(wallet: demo.Demo) -> None:
+    passwords = [address.password for address in wallet.addresses.values()]
+    forms = [form for word in passwords for form in secret_forms(word) if len(form) > 5]
+    assert len(forms) > 4
+    for path in (wallet.root / "outputs").rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert not [form for form in forms if form.encode() in data], path.name
