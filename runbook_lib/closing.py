@@ -12,6 +12,7 @@ from runbook_lib.config import Environment
 from runbook_lib.errors import GateError, RunbookError, SafetyError
 from runbook_lib.evidence import PhaseResult, RunFolder
 from runbook_lib.forensics import Audit
+from runbook_lib.going_back import Rollback
 from runbook_lib.plan import Plan
 from runbook_lib.promotion import Approval
 from runbook_lib.scrub import Scrub, scrub_for
@@ -80,7 +81,9 @@ def verdict_of(folder: RunFolder, last: PhaseResult, phases: tuple[str, ...]) ->
     ``healthy``: there was nothing to do. A run without a deployment goes by its audit.
     """
     if ROLLBACK in phases and last.status in ("passed", "approval-needed"):
-        return "rolled-back" if last.status == "passed" else "dry-run"
+        done = maybe(folder, ROLLBACK, Rollback)
+        dry = last.status != "passed" or (done is not None and done.approval is None)
+        return "dry-run" if dry else "rolled-back"
     if last.status != "passed":
         return "refused" if last.status == "refused" else "failed"
     plan = maybe(folder, "plan", Plan)

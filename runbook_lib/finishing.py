@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from runbook_lib import deployment
@@ -104,7 +104,8 @@ def _prevention(done: Prevention) -> Ending:
 def _rollback(done: Rollback) -> Ending:
     if done.approval is None:
         return _passed(
-            f"Dry run of the way back by {done.plan.way}; nothing was changed. "
+            f"Dry run of the way back by {done.plan.way}, {done.plan.rehearsed.rstrip('.')}; "
+            f"nothing was changed. It would lose: {_some(done.plan.loses)} "
             f"To do it: --approve {done.plan.digest}"
         )
     if done.passed:
@@ -114,6 +115,12 @@ def _rollback(done: Rollback) -> Ending:
         f"The way back by {done.plan.way} did not end where it should. {errors}".strip(),
         "Try the other way: runbook rollback --way restore",
     )
+
+
+def _some(sentences: Sequence[str]) -> str:
+    shown = "; ".join(item.rstrip(".") for item in sentences[:3])
+    rest = len(sentences) - 3
+    return f"{shown} and {rest} more tables." if rest > 0 else f"{shown}."
 
 
 _ENDINGS: dict[type[Artifact], Callable[[Any], Ending]] = {

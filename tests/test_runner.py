@@ -16,9 +16,12 @@ from typing import Any
 import pytest
 
 from runbook_lib import index, runner
+from runbook_lib.closing import verdict_of
 from runbook_lib.config import Environment, load_environment
 from runbook_lib.errors import ConfigurationError, GateError, SafetyError
 from runbook_lib.evidence import PhaseResult, RunFolder
+from runbook_lib.going_back import Rollback, RollbackPlan
+from runbook_lib.promotion import Approval
 from runbook_lib.scrub import scrub_for
 from runbook_lib.seal import read_sealed, seal
 from runbook_lib.verification import verify
@@ -145,6 +148,27 @@ def test_a_rollback_is_a_dry_run_until_approved(config: str) -> None:
     done, _ = run(config, phases, approve="0" * 64)
     assert (done.exit_code, done.verdict) == (0, "rolled-back")
     assert done.folder != dry.folder
+
+
+def test_a_rollback_that_changed_nothing_is_sealed_as_a_dry_run(environment: Environment) -> None:
+    plan = RollbackPlan(
+        environment="staging",
+        way="restore",
+        run="a-run",
+        plan_digest="",
+        backup_sha256="",
+        steps=(),
+        loses=("public.a: 1 rows at the backup, 2 now",),
+        rehearsed="proven on a copy",
+        catalog_now="",
+        rows_now=(),
+    )
+    passed = PhaseResult(phase="90_rollback", status="passed", sentence="")
+    approval = Approval(environment="staging", digest=plan.digest, by="me", at="", how="")
+    for given, verdict in ((None, "dry-run"), (approval, "rolled-back")):
+        folder = RunFolder.open(environment, "new")
+        folder.write("90_rollback", Rollback(plan=plan, approval=given, steps=()))
+        assert verdict_of(folder, passed, ("90_rollback",)) == verdict
 
 
 def test_an_unknown_phase_is_refused_before_a_run_begins(config: str) -> None:
