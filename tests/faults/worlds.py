@@ -8,7 +8,7 @@ import itertools
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from runbook_lib.postgres import EmbeddedServer
 TOML = """\
 [project]
 root = "project"
+python = "PYTHON"
 
 [environments.test]
 url_file = "url"
@@ -47,7 +48,7 @@ class World:
     folder: Path
     dsn: Dsn
     config: str = ""
-    state: Path = field(default_factory=Path)
+    python: str = ""
 
     @property
     def project(self) -> Path:
@@ -120,7 +121,7 @@ class World:
             connection.close()
 
     def environment(self) -> Environment:
-        (self.folder / "runbook.toml").write_text(TOML + self.config)
+        (self.folder / "runbook.toml").write_text(TOML.replace("PYTHON", self.python) + self.config)
         (self.folder / "url").write_text(self.dsn.text)
         return load_environment("test", str(self.folder / "runbook.toml"))
 
