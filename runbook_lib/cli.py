@@ -159,7 +159,7 @@ def approve(config: str, digest: str, environment: str, by: str) -> None:
     folder.write("approval", approval)
     folder.append_event("approved", "05_deployment", digest=approval.digest, by=by)
     click.echo(f"{by} approved {approval.digest} for {environment} at {approval.at}.")
-    click.echo(f"Go on with: runbook run -e {environment} --approve {approval.digest}")
+    click.echo(f"Go on with: runbook run -e {environment}")
 
 
 @main.command()
@@ -186,7 +186,7 @@ def verify(
         click.echo(json.dumps(to_json(results), indent=2))
     else:
         for result in results:
-            click.echo(f"{'✓' if result.ok else '✗'} {result.name}: {result.sentence}")
+            click.echo(f"{'✓' if result.ok else '✗'} {result.sentence}")
     sys.exit(0 if all(result.ok for result in results) else 1)
 
 
@@ -290,3 +290,7 @@ def demo(stop: bool) -> None:
     from runbook_lib import demo as demos
 
     sys.exit(demos.stop(click.echo) if stop else demos.run(click.echo))
+
+
+if __name__ == "__main__":
+    main()
