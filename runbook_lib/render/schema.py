@@ -37,8 +37,11 @@ def _is_of(item: Comparison, kind: str) -> bool:
     return kind in ("", item.kind)
 
 
-def _worst_first(item: Comparison) -> tuple[int, str, str, str]:
-    return rank(item), item.table, item.kind, item.name
+def _worst_first(item: Comparison) -> tuple[int, bool, str, int, str]:
+    """Sort by gravity, then tables with their parts before all that belongs to no table."""
+    main = MAIN_KINDS.index(item.kind) if item.kind in MAIN_KINDS else len(MAIN_KINDS)
+    table = item.table or (item.name if item.kind == "table" else "")
+    return rank(item), not table, table, main, item.name
 
 
 def _count_line(items: Sequence[Comparison], noun: str) -> str:
