@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+from runbook_lib.catalog import parts
 from runbook_lib.forensics import Comparison
 from runbook_lib.render.display import Display, count, paragraph, plural
 from runbook_lib.render.marks import STATUSES, rank, status_cell
@@ -75,47 +76,55 @@ def _maker(item: Comparison) -> Cell:
 def differences(items: Sequence[Comparison]) -> Display:
     """Only what differs, grouped by table, the worst table first.
 
-    What belongs to a wholly missing (or extra) table is counted in the table's own row.
+    What belongs to a wholly missing (or extra) table or enum is counted in its own row.
     """
     differing = [item for item in items if item.status != "equal"]
     if not differing:
         return paragraph("✓ No difference: the database has what the heads promise.", "good")
     folded = _fold(differing)
     tally = Counter(item.status for item in differing)
-    parts = [f"{tally[name]:,} {name}" for name in STATUSES if name in tally]  # type: ignore[index]
+    counts = [f"{tally[name]:,} {name}" for name in STATUSES if name in tally]  # type: ignore[index]
     return table(
-        f"✗ {count(len(differing), 'object')} differ: {', '.join(parts)}",
+        f"✗ {count(len(differing), 'object')} differ: {', '.join(counts)}",
         ("table", "kind", "object", "status", "expected", "found", Column("made by", True)),
         [_difference_row(item, with_it) for item, with_it in folded],
     )
 
 
+WHOLES = ("table", "type")
+
+
+def _owner(item: Comparison) -> str:
+    """Return the table, or the enum type, that the object is or is part of."""
+    if item.kind == "label":
+        return ".".join(parts(item.name)[:2])
+    return item.name if item.kind in WHOLES else item.table
+
+
 def _fold(items: Sequence[Comparison]) -> list[tuple[Comparison, str]]:
-    """Return the rows to show, each with what its table takes along, as a sentence."""
+    """Return the rows to show, each with what its table or type takes along, as a sentence."""
     whole = {
-        item.table or item.name: item.status
+        _owner(item): item.status
         for item in items
-        if item.kind == "table" and item.status in ("missing", "extra")
+        if item.kind in WHOLES and item.status in ("missing", "extra")
     }
-    shown = [item for item in items if item.kind == "table" or whole.get(item.table) != item.status]
-    inside: defaultdict[str, list[str]] = defaultdict(list)
+    shown, inside = [], defaultdict[str, list[str]](list)
     for item in items:
-        if item.kind != "table" and whole.get(item.table) == item.status:
-            inside[item.table].append(item.kind)
+        if item.kind not in WHOLES and whole.get(_owner(item)) == item.status:
+            inside[_owner(item)].append(item.kind)
+        else:
+            shown.append(item)
     worst: dict[str, int] = {}
     for item in shown:
         worst[item.table] = min(rank(item), worst.get(item.table, 99))
-    shown.sort(key=lambda item: (worst[item.table], item.table, *_worst_first(item)))
-    return [
-        (item, _with(inside[item.table or item.name]) if item.kind == "table" else "")
-        for item in shown
-    ]
+    shown.sort(key=lambda item: (not item.table, worst[item.table], *_worst_first(item)))
+    return [(item, _with(inside[_owner(item)]) if item.kind in WHOLES else "") for item in shown]
 
 
 def _with(kinds: Iterable[str]) -> str:
     found = Counter(kinds)
-    parts = [count(found[kind], kind) for kind in sorted(found)]
-    return f"with {', '.join(parts)}" if parts else ""
+    counts = [count(found[kind], kind) for kind in sorted(found)]
+    return f"with {', '.join(counts)}" if counts else ""
 
 
 def _difference_row(item: Comparison, with_it: str) -> tuple[Cell, ...]:
