@@ -1100,14 +1100,12 @@ class Runner:
         if not alone and not self.raw("SELECT current_setting('runbook.jit', true)")[0]:
             alone = True  # the revision sent COMMIT itself, and the driver has not noticed
             self.raw("BEGIN", fetch=False)
-            self.raw(given["prepare"], fetch=False)
+            self.raw(given["narrow" if tables else "prepare"], fetch=False)
         if not self.prepared:  # planning it takes longer than running it
             self.raw(f"PREPARE runbook_snapshot AS {given['query']}", fetch=False)
             if given.get("part"):
                 self.raw(f"PREPARE runbook_part (oid[]) AS {given['part']}", fetch=False)
             self.prepared = True
-        if tables:
-            self.raw(given["narrow"], fetch=False)
         (text,) = self.raw(f"EXECUTE runbook_{f'part ({tables})' if tables else 'snapshot'}")
         self.raw(given["restore"], fetch=False)
         if alone:
@@ -1383,8 +1381,6 @@ class Runner:
         for revision_id in sorted(self.skipped):
             self.channel.send("skipped", revision=revision_id)
         self.channel.send("described", **self.describe())
-        if self.partial and self._parse(self.fresh(self._snapshot_of)) != self.catalog:
-            self.channel.send("inexact")
         self._finish()
 
     def _replay_once(self) -> bool:
@@ -1464,7 +1460,9 @@ class Runner:
 
     def _finish(self) -> None:
         """Read the version rows on a new connection and compare them with what was promised."""
-        rows = self.fresh(self._rows_of)
+        rows, server, text = self.fresh(self._last_look)
+        if text and self._parse(text) != self.catalog:
+            self.channel.send("inexact")
         self.channel.send(
             "final",
             rows=rows,
@@ -1472,7 +1470,7 @@ class Runner:
             lost=[] if self.failed else self._lost(rows),
             rolled_back=self._undone(rows) if self.failed and not self.replaying else [],
             version_table=self.version_table,
-            server=self.fresh(server_version),
+            server=server,
             sources=loaded_sources(),
         )
 
@@ -1520,6 +1518,11 @@ class Runner:
                 return await connection.run_sync(work)
 
         return asyncio.run(main())
+
+    def _last_look(self, connection: Any) -> tuple[list[str], str, str]:
+        """Return version rows, server version and, where it was put together, the catalog."""
+        text = self._snapshot_of(connection) if self.partial else ""
+        return self._rows_of(connection), server_version(connection), text
 
     def _rows_of(self, connection: Any) -> list[str]:
         from sqlalchemy import select

@@ -53,9 +53,10 @@ BOOTSTRAP = (
     "import sys;s=sys.stdin.buffer;"
     "exec(compile(s.read(int(s.readline())),'runbook-agent','exec'),{'__name__':'__main__'})"
 )
-NARROW_SQL = (
-    "SELECT pg_catalog.set_config('enable_nestloop', 'on', true),"
-    " pg_catalog.set_config(name, 'force_generic_plan', true)"
+# For a few tables nested loops are right, and planning each time is not (PostgreSQL 12 or newer).
+NARROW_SQL = PREPARE_SQL.replace("'enable_nestloop', 'off'", "'enable_nestloop', 'on'")
+GENERIC_PLANS = (
+    "SELECT pg_catalog.set_config(name, 'force_generic_plan', false)"
     " FROM pg_catalog.pg_settings WHERE name = 'plan_cache_mode'"
 )
 KINDS: dict[str, type[RunbookError]] = {
@@ -225,7 +226,7 @@ class Project:
             "edits": _edits(edits),
             "snapshot": snapshot,
             "create_roles": create_roles,
-            "session": ["SET synchronous_commit TO off"],
+            "session": ["SET synchronous_commit TO off", GENERIC_PLANS],
         }
         return self._run(request, dsn, progress)
 

@@ -69,7 +69,7 @@ def project(python: str, driver: str, mode: str, address: str = "app@nowhere.inv
 def test_every_release_and_driver_gives_the_same_effects(
     interpreter: Callable[[str], str], database: Dsn, release: str, driver: str, mode: str
 ) -> None:
-    run = project(interpreter(release), driver, mode).run_replay(database)
+    run = project(interpreter(release), driver, mode).run_replay(database, partial=True)
     found = {item.revision_id: item for item in run.revisions}
     assert {key for key, item in found.items() if item.status == "failed"} == {"v4", "v5"}
     assert 'relation "no_such_table" does not exist' in found["v4"].error
