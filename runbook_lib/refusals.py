@@ -42,7 +42,7 @@ def _unreadable(situation: Situation) -> list[Refusal]:
 
 def _ahead(situation: Situation) -> list[Refusal]:
     rows = versions.unlocated(situation.seen.rows, situation.seen.graph)
-    extra = [item.object for item in situation.drawn.drift if item.kind == "extra"]
+    extra = _undecided_extra(situation)
     if not rows or not extra or situation.repair.stands_in:
         return []
     shown = ", ".join(extra[:4]) + (" and others" if len(extra) > 4 else "")
@@ -52,6 +52,14 @@ def _ahead(situation: Situation) -> list[Refusal]:
         "and run again; or downgrade with the newer code first."
     )
     return [Refusal(code="code-behind-database", reason=reason)]
+
+
+def _undecided_extra(situation: Situation) -> list[str]:
+    return [
+        item.object
+        for item in situation.drawn.drift
+        if item.kind == "extra" and item.object not in situation.decisions
+    ]
 
 
 def _second_table(situation: Situation) -> list[Refusal]:
@@ -92,11 +100,7 @@ def _restore(situation: Situation) -> str:
 
 def _unexplained(situation: Situation) -> list[Refusal]:
     """Objects that may be a missing file's doing: nobody can decide about them as about drift."""
-    extra = [
-        item.object
-        for item in situation.drawn.drift
-        if item.kind == "extra" and item.object not in situation.decisions
-    ]
+    extra = _undecided_extra(situation)
     if not situation.repair.stands_in or not extra:
         return []
     shown = ", ".join(extra[:4]) + (" and others" if len(extra) > 4 else "")
@@ -132,6 +136,17 @@ def _would_lose(situation: Situation) -> list[Refusal]:
         )
         for key in situation.seen.filled
         if situation.decisions.get(key) == "revert"
+    ] + [
+        Refusal(
+            code="drift-extra",
+            reason=f"{item.object} is to be reverted, but the runbook drops no single column. "
+            "Drop it by hand, or adopt or ignore it.",
+        )
+        for item in situation.drawn.drift
+        if item.kind == "extra"
+        and item.object.startswith("column:")
+        and situation.decisions.get(item.object) == "revert"
+        and item.object not in situation.seen.filled
     ]
 
 

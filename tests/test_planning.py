@@ -23,7 +23,9 @@ def plans(live: Catalog, *rows: str, **decisions: str) -> tuple[Plan, ...]:
     """Plans for a line of three revisions, each of which adds a column."""
     seen = observe(live, *rows, replay=replay_of(ONE, TWO, THREE), stated={"r2": True})
     assert seen.graph == LINE
-    known = {f"column:public.t.{name}": word for name, word in decisions.items()}
+    known = {
+        name if ":" in name else f"column:public.t.{name}": word for name, word in decisions.items()
+    }
     return candidates(
         Situation(
             seen=seen,
@@ -81,13 +83,15 @@ def test_adopted_column_becomes_a_revision_and_no_drop() -> None:
     assert all("DROP" not in sql for step in only.steps for sql in step.sql)
 
 
-def test_reverted_column_is_dropped_here_only_and_only_if_empty() -> None:
-    live = catalog(table(a="int", b="int", c="int", z="text"))
-    plan = plans(live, "r3", z="revert")[-1]
+def test_reverted_table_is_dropped_here_only_and_only_if_empty() -> None:
+    scrap = {"table:public.scrap": {}, "column:public.scrap.x": {"type": "int"}}
+    live = catalog(dict(THREE.objects) | scrap)
+    plan = plans(live, "r3", **{"table:public.scrap": "revert"})[-1]
     assert plan.edits == ()
+    assert plan.drops == ("public.scrap",)
     (step,) = plan.steps
     assert "holds data" in step.sql[0]
-    assert "DROP COLUMN" in step.sql[1]
+    assert "DROP TABLE public.scrap" in step.sql[1]
 
 
 def test_nothing_at_all_is_an_upgrade_from_base() -> None:
