@@ -285,11 +285,12 @@ def lab(config: str, environment: str, options: tuple[str, ...]) -> None:
 
 @main.command()
 @click.option("--stop", is_flag=True, help="Stop the demo's server.")
-def demo(stop: bool) -> None:
+@click.option("--broken", is_flag=True, help="Only break them; repair them by hand.")
+def demo(stop: bool, broken: bool) -> None:
     """Break a wallet's staging and production databases, and repair both."""
     from runbook_lib import demo as demos
 
-    sys.exit(demos.stop(click.echo) if stop else demos.run(click.echo))
+    sys.exit(demos.stop(click.echo) if stop else demos.run(click.echo, broken=broken))
 
 
 if __name__ == "__main__":

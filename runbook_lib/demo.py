@@ -93,17 +93,26 @@ def make_demo(root: Path, *, scale: Sequence[str] = (), echo: Echo = print) -> D
     return Demo(root=root, server=server, addresses=addresses, transactions=counts)
 
 
-def run(echo: Echo = print, *, root: Path = CHECKOUT, scale: Sequence[str] = ()) -> int:
+def run(
+    echo: Echo = print,
+    *,
+    root: Path = CHECKOUT,
+    scale: Sequence[str] = (),
+    broken: bool = False,
+) -> int:
     """Make the demonstration, go through it as a person would, and prove how it ended.
 
-    Returns the exit code: 0, or that of the run which stopped it. Raises SafetyError while
-    another demonstration is at work here.
+    With ``broken`` it is only made, for a person to go through. Returns the exit code: 0, or that
+    of the run which stopped it. Raises SafetyError while another demonstration is at work here.
     """
     with _alone(root):
         echo("The wallet: its databases and its Alembic history have come apart.")
         demo = make_demo(root, scale=scale, echo=echo)
         for name, address in demo.addresses.items():
             echo(f"  {name}: database {address.database}, {demo.transactions[name]:,} transactions")
+        if broken:
+            echo("Both are broken. Begin with: runbook doctor -e staging")
+            return 0
         code = _tour(demo, echo)
         proven = code == 0 and _prove(demo, echo)
         _farewell(demo, echo)

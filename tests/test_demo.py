@@ -120,6 +120,15 @@ def test_without_a_checkout_it_says_so(tmp_path: Path, monkeypatch: pytest.Monke
         demo.make_demo(tmp_path)
 
 
+def test_it_can_be_left_broken_for_a_person_to_go_through(root: Path, made: demo.Demo) -> None:
+    said: list[str] = []
+    assert demo.run(said.append, root=root, scale=SMALL, broken=True) == 0
+    assert said[-1].endswith("runbook doctor -e staging")
+    assert not (root / "outputs").exists()
+    for address in made.addresses.values():
+        assert demo._promised(address)[0][0] is False
+
+
 @pytest.mark.timeout(900)
 def test_the_tour_ends_proven(root: Path) -> None:
     """The whole demonstration, as `runbook demo` goes through it, on small databases."""
