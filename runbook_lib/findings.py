@@ -63,8 +63,7 @@ CODES: dict[str, Code] = dict(
             "error",
             "A down_revision or depends_on names a revision that no file has.",
             "The revision graph, parsed from the files.",
-            "Restore the missing file from version control, or accept the tombstone that the plan "
-            "writes once the schema proves what the missing revision did.",
+            "Restore the missing file, or accept the tombstone that the schema proves.",
         ),
         _code(
             "duplicate-revision",
@@ -80,8 +79,7 @@ CODES: dict[str, Code] = dict(
             "error",
             "Following down_revision or depends_on from a revision leads back to it.",
             "A strongly connected component of the revision graph.",
-            "Cut the wrong edge; the plan proposes it and the replay proves it. "
-            "No database changes.",
+            "Cut the wrong edge; the plan proposes it and the replay proves it.",
         ),
         _code(
             "self-reference",
@@ -103,8 +101,7 @@ CODES: dict[str, Code] = dict(
             "long-revision-id",
             "tree",
             "error",
-            "The id is longer than the version column (VARCHAR(32) by default), so PostgreSQL "
-            "refuses to record it.",
+            "The id is longer than the version column, VARCHAR(32) by default, can hold.",
             "The id's length against the column's length.",
             "Give the revision a shorter id together with its children, or widen the column.",
         ),
@@ -112,8 +109,7 @@ CODES: dict[str, Code] = dict(
             "case-or-space-in-id",
             "tree",
             "warning",
-            "The id has upper-case letters, blanks or characters that Alembic's command line "
-            "reads as operators.",
+            "The id has upper-case letters, blanks or what Alembic reads as operators.",
             "The revision graph, parsed from the files.",
             "Use lower-case letters, digits and underscores.",
         ),
