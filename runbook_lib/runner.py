@@ -40,7 +40,7 @@ ALL = (
     "05_deployment",
     "06_prevention",
 )
-WARM = ("pandas", "sqlalchemy", "psycopg2", "runbook_lib.session", "runbook_lib.phases")
+WARM = ("runbook_lib.session", "runbook_lib.phases")
 Echo = Callable[[str], Any]
 
 _STATUS: dict[str, PhaseStatus] = {"ApprovalNeeded": "approval-needed", "SafetyError": "refused"}
