@@ -6,6 +6,7 @@ its tombstone makes what the database holds and no other file explains.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from runbook_lib import ddl
@@ -36,10 +37,17 @@ def _ran(drawn: Conclusions, revision_id: str) -> bool:
 
 
 def tombstone(
-    seen: Observations, drawn: Conclusions, tree: SourceTree, repair: TreeRepair
+    seen: Observations,
+    drawn: Conclusions,
+    tree: SourceTree,
+    repair: TreeRepair,
+    decided: Collection[str] = (),
 ) -> TreeRepair | None:
-    """Return the repair with a tombstone that makes what no file explains; None for nothing."""
-    changes = _unexplained(drawn)
+    """Return the repair with a tombstone that makes what no file explains; None for nothing.
+
+    ``decided`` are keys of objects about which a person has decided otherwise.
+    """
+    changes = _unexplained(drawn, decided)
     if not changes or len(repair.stands_in) != 1:
         return None
     (missing,) = repair.stands_in
@@ -58,8 +66,8 @@ def tombstone(
     return replace(repair, edits=(*rest, replace(old, after=made.after)))
 
 
-def _unexplained(drawn: Conclusions) -> tuple[ObjectChange, ...]:
-    keys = {item.object for item in drawn.drift if item.kind == "extra"}
+def _unexplained(drawn: Conclusions, decided: Collection[str]) -> tuple[ObjectChange, ...]:
+    keys = {item.object for item in drawn.drift if item.kind == "extra"} - {*decided}
     return tuple(
         ObjectChange(object=key, before=None, after=aspects)
         for key, aspects in drawn.live.objects.items()

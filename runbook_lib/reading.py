@@ -105,11 +105,13 @@ def _alternative(phase: Phase, found: Reading, seen: Look, keep: Mapping[str, st
 
 def _explained(phase: Phase, found: Reading, seen: Look) -> Reading:
     """Let the tombstone make what nothing else explains, if its replay proves just that."""
-    repair = choices.tombstone(found.seen, found.drawn, found.tree, found.repair)
+    decided = phase.environment.drift
+    repair = choices.tombstone(found.seen, found.drawn, found.tree, found.repair, decided)
     if repair is None:
         return found
     tried = _draw(phase, found.tree, seen, repair)
-    extra = any(item.kind == "extra" for item in tried.drawn.drift)
+    drift = tried.drawn.drift
+    extra = any(item.kind == "extra" and item.object not in decided for item in drift)
     return found if extra or _failing(tried) else tried
 
 
