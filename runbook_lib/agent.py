@@ -41,6 +41,7 @@ import tokenize
 import traceback
 import types
 from typing import Any, Callable, Iterable, Iterator  # noqa: UP035  (Python 3.9 at run time)
+from urllib.parse import quote
 
 PLAIN_NAME = re.compile(r"^[a-z_][a-z0-9_]*$")
 REVISION_FILE = re.compile(r"(?!\.#|__init__)(.*\.py)$")
@@ -133,9 +134,15 @@ def redirect_variables(address: dict[str, Any], forbidden: dict[str, Any] | None
 
 
 def substituted(text: str, address: dict[str, Any] | None) -> str:
-    """Replace ``{url} {host} {port} {user} {password} {database} {socket}``."""
+    """Replace ``{url} {host} {port} {user} {password} {database} {socket}``.
+
+    Within a URL, user, password and database are percent-encoded as URLs want them.
+    """
     names = ("url", "host", "port", "user", "password", "database", "socket")
     values = {f"{{{name}}}": str((address or {}).get(name, "")) for name in names}
+    if "://" in text:
+        for name in ("{user}", "{password}", "{database}"):
+            values[name] = quote(values[name], safe="")
     return re.sub(r"\{[a-z]+\}", lambda found: values.get(found[0], found[0]), text)
 
 

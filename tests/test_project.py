@@ -592,3 +592,13 @@ def test_a_variable_that_holds_the_target_leads_to_the_shadow(
     assert code == 0
     assert output.strip().startswith("postgresql+psycopg2://")
     assert f"/{database.database}?" in output
+
+
+def test_within_a_url_a_password_is_percent_encoded() -> None:
+    """The agent's text is one script, so its rule is asked for by the same text that is sent."""
+    from runbook_lib.agent import substituted
+
+    address = {"user": "me", "password": "p@ss/%", "host": "h", "port": 1, "database": "d"}
+    url = substituted("postgresql+asyncpg://{user}:{password}@{host}:{port}/{database}", address)
+    assert url == "postgresql+asyncpg://me:p%40ss%2F%25@h:1/d"
+    assert substituted("{password}", address) == "p@ss/%"
