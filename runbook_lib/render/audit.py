@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from runbook_lib.findings import Finding
 from runbook_lib.forensics import Audit, Drift, RevisionVerdict, Strategy
-from runbook_lib.render.display import Display, clean, count, paragraph, seconds, stack
+from runbook_lib.render.display import Display, clean, count, folded, paragraph, seconds, stack
 from runbook_lib.render.marks import (
     EXECUTED,
     LOOKS,
@@ -19,7 +19,9 @@ from runbook_lib.render.marks import (
 )
 from runbook_lib.render.table import LONG, Cell, Column, table
 
-SHORT = 8
+SHORT = 6  # effects, or revisions' evidence, that are shown as they are
+MANY = 200  # effects that are listed on demand
+KINDS = 4  # kinds of effects that are counted
 
 
 def binding(facts: Mapping[str, str], caption: str = "What this notebook is bound to") -> Display:
@@ -53,7 +55,7 @@ def revisions(audit: Audit) -> Display:
         f"{count(len(items), 'revision')} of {audit.environment}: {_tally(items)}",
         (
             *("revision", "recorded", "executed", "verdict", "for/against", "seconds"),
-            *(Column("purpose", True), Column("effects", True), Column("reason", True)),
+            *(Column("purpose", True), Column("reason", True), Column("effects", True)),
         ),
         [_revision_row(item) for item in items],
         quiet=quiet,
@@ -79,7 +81,6 @@ def _tally(items: Sequence[RevisionVerdict]) -> str:
 
 def _revision_row(item: RevisionVerdict) -> tuple[Cell, ...]:
     votes = Counter(fact.speaks for fact in item.evidence)
-    effects = [*_brief(item.effects), *(["changes rows"] if item.touches_rows else [])]
     return (
         Cell(item.revision_id, code=True),
         Cell(yes_no(item.recorded)),
@@ -88,30 +89,48 @@ def _revision_row(item: RevisionVerdict) -> tuple[Cell, ...]:
         Cell(f"{votes['for']} / {votes['against']}", number=True),
         Cell(f"{item.seconds:.2f}", number=True),
         Cell(item.doc.strip() or "(no purpose given)"),
-        Cell("\n".join(effects) or "nothing in the catalog"),
         Cell(item.reason),
+        _effects_cell(item),
     )
 
 
-def _brief(effects: Sequence[str]) -> list[str]:
-    """Return a few effects as they are; of many, how many there are of each kind."""
-    if len(effects) <= SHORT:
-        return list(effects)
-    tally = Counter(tuple(clean(line).split()[:2]) for line in effects)
-    if len(tally) > 2 * SHORT or any(len(kind) < 2 for kind in tally):
-        return [*effects[:SHORT], f"… and {len(effects) - SHORT:,} more"]
-    return [f"{sign} {count(number, noun)}" for (sign, noun), number in tally.items()]
+def _effects_cell(item: RevisionVerdict) -> Cell:
+    """A few effects as they are; of many how many of each kind, and a list on demand."""
+    rows = ["changes rows"] if item.touches_rows else []
+    if len(item.effects) <= SHORT:
+        return Cell("\n".join([*item.effects, *rows]) or "nothing in the catalog")
+    shown = list(item.effects[:MANY])
+    if len(item.effects) > MANY:
+        shown.append(f"… and {len(item.effects) - MANY:,} more, in the artifact")
+    return Cell("; ".join([*_tally_effects(item.effects), *rows]), rest="\n".join(shown))
+
+
+def _tally_effects(effects: Sequence[str]) -> list[str]:
+    """Count effects by sign and kind, such as “+5 tables, 41 columns”; tables lead."""
+    kinds: dict[str, Counter[str]] = {}
+    for line in effects:
+        sign, noun = [*clean(line).split()[:2], "", ""][:2]
+        kinds.setdefault(sign, Counter())[noun or "object"] += 1
+    return [f"{sign}{_tally_kinds(found)}" for sign, found in kinds.items()]
+
+
+def _tally_kinds(found: Counter[str]) -> str:
+    order = sorted(found, key=lambda noun: (noun != "table", -found[noun], noun))
+    parts = [count(found[noun], noun) for noun in order[:KINDS]]
+    return ", ".join(parts) + (" …" if len(order) > KINDS else "")
 
 
 def evidence(audit: Audit, revision_id: str = "") -> Display:
     """The objects that speak for and against one revision having run.
 
-    Without ``revision_id``: of every revision on which record and database disagree.
+    Without ``revision_id``: of every revision on which record and database disagree, each folded
+    when there are many.
     """
     if not revision_id:
         found = [item for item in audit.revisions if not _is_quiet(item)]
         sound = "✓ Record and database agree on every revision; none needs its evidence shown."
-        return stack(*map(_evidence_of, found)) if found else paragraph(sound, "good")
+        draw = _evidence_of if len(found) <= SHORT else _folded_evidence
+        return stack(*map(draw, found)) if found else paragraph(sound, "good")
     found = [item for item in audit.revisions if item.revision_id == revision_id]
     if not found:
         return paragraph(f"The tree has no revision {revision_id}.", "warn")
@@ -120,8 +139,7 @@ def evidence(audit: Audit, revision_id: str = "") -> Display:
 
 def _evidence_of(item: RevisionVerdict) -> Display:
     facts = sorted(item.evidence, key=lambda fact: (fact.speaks == "for", fact.object, fact.aspect))
-    look = LOOKS[item.verdict]
-    caption = f"{item.revision_id}: {look.mark} {item.verdict}. {item.reason}".strip()
+    caption = _evidence_caption(item)
     return table(
         caption,
         ("object", "kind", "aspect", "expected", "found", "speaks"),
@@ -137,6 +155,15 @@ def _evidence_of(item: RevisionVerdict) -> Display:
         quiet_noun="objects and aspects that speak for it",
         empty=f"{caption} No object speaks for or against it.",
     )
+
+
+def _evidence_caption(item: RevisionVerdict) -> str:
+    return f"{item.revision_id}: {LOOKS[item.verdict].mark} {item.verdict}. {item.reason}".strip()
+
+
+def _folded_evidence(item: RevisionVerdict) -> Display:
+    drawn = _evidence_of(item)
+    return Display(folded(_evidence_caption(item), drawn), drawn.text)
 
 
 def _speaks(in_favour: bool) -> Cell:

@@ -122,7 +122,8 @@ def _image(picture: Picture, alternative: str) -> str:
     width = round(int(found[1]) * 4 / 3) if found else 600
     data = base64.b64encode(svg.encode()).decode()
     return (
-        '<div style="overflow-x:auto;margin:6px 0">'
+        '<div tabindex="0" role="group" aria-label="Picture of the revision graph" '
+        'style="overflow-x:auto;margin:6px 0">'
         f'<img alt="{escape(f"Revision graph. {alternative}")}" '
         f'src="data:image/svg+xml;base64,{data}" style="width:100%;max-width:{width}px;'
         f'min-width:{min(width, max(320, round(width * 0.6)))}px;height:auto"></div>'

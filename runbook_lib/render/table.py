@@ -29,12 +29,16 @@ LONG = 120
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell. ``code`` sets a fixed-width font, ``number`` aligns to the right."""
+    """One cell. ``code`` sets a fixed-width font, ``number`` aligns to the right.
+
+    ``rest`` is what HTML shows on demand; text and data frame do without it.
+    """
 
     text: str
     tone: Tone | None = None
     code: bool = False
     number: bool = False
+    rest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +145,13 @@ def _html_table(table: Table, rows: tuple[Row, ...], caption: str) -> str:
     head = "".join(
         f'<th scope="col" style="{style}">{escape(column.name)}</th>' for column in table.columns
     )
-    body = "".join(f"<tr>{_html_row(row)}</tr>" for row in rows)
-    foot = f"<tfoot><tr>{_html_row(table.total, bold=True)}</tr></tfoot>" if table.total else ""
+    wide = [column.below for column in table.columns]
+    body = "".join(f"<tr>{_html_row(row, wide)}</tr>" for row in rows)
+    foot = _html_row(table.total, wide, bold=True)
+    foot = f"<tfoot><tr>{foot}</tr></tfoot>" if table.total else ""
     return (
-        '<div style="overflow-x:auto;margin:6px 0">'
+        f'<div tabindex="0" role="group" aria-label="{escape(caption)}" '
+        'style="overflow-x:auto;margin:6px 0">'
         '<table style="border-collapse:collapse;margin:0;font-size:13px">'
         '<caption style="caption-side:top;text-align:left;font-weight:bold;padding:4px 0">'
         f"{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
@@ -152,24 +159,38 @@ def _html_table(table: Table, rows: tuple[Row, ...], caption: str) -> str:
     )
 
 
-def _html_row(row: Row, bold: bool = False) -> str:
-    return "".join(_html_cell(cell, header=not index, bold=bold) for index, cell in enumerate(row))
+def _html_row(row: Row, wide: Sequence[bool], bold: bool = False) -> str:
+    return "".join(
+        _html_cell(cell, header=not index, wide=wide[index], bold=bold)
+        for index, cell in enumerate(row)
+    )
 
 
-def _html_cell(cell: Cell, header: bool, bold: bool) -> str:
+def _html_cell(cell: Cell, *, header: bool, wide: bool, bold: bool) -> str:
     style = _style("right" if cell.number else "left")
     if cell.code:
-        style += ";overflow-wrap:anywhere;min-width:9em"
+        longest = max(map(len, cell.text.split()), default=0)
+        style += f";overflow-wrap:anywhere;min-width:{min(longest, 26) * 3 // 5 + 2}em"
+    if wide:
+        style += f";min-width:{min(len(cell.text) // 4 + 3, 14)}em"
     if cell.number or cell.tone is not None:
         style += ";white-space:nowrap"
     if cell.tone is not None:
         style += f";background:{TINTS[cell.tone]};border-left:3px solid {EDGES[cell.tone]}"
     weight = "bold" if bold else "normal"
-    text = escape(cell.text).replace("\n", "<br>")
-    text = f"<code>{text}</code>" if cell.code and cell.text else text
+    text = _html_text(cell)
     if header:
         return f'<th scope="row" style="{style};font-weight:{weight}">{text}</th>'
     return f'<td style="{style}">{f"<b>{text}</b>" if bold else text}</td>'
+
+
+def _html_text(cell: Cell) -> str:
+    text = escape(cell.text).replace("\n", "<br>")
+    text = f"<code>{text}</code>" if cell.code and cell.text else text
+    if not cell.rest:
+        return text
+    rest = escape(cell.rest).replace("\n", "<br>")
+    return f"<details><summary>{text}</summary>{rest}</details>"
 
 
 def _style(align: str = "left") -> str:
