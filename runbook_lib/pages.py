@@ -61,12 +61,17 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], cards: bool = Tru
         + "</tr>"
         for row in rows
     )
-    head = "".join(f'<th scope="col">{escape(item)}</th>' for item in heads)
+    head = "".join(_head(item) for item in heads)
     kind = ' class="cards"' if cards else ""
     return (
-        f'<div class="wide"><table{kind}>\n<thead><tr>{head}</tr></thead>\n'
+        f'<div class="wide" tabindex="0" role="group" aria-label="{escape(", ".join(heads))}">'
+        f"<table{kind}>\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody></table></div>"
     )
+
+
+def _head(name: str) -> str:
+    return f'<th scope="col">{escape(name)}</th>' if name else "<td></td>"
 
 
 def word(status: str) -> str:
