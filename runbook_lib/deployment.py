@@ -9,7 +9,16 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from runbook_lib import artifacts, carrying, gates, postgres, proving, reading, rehearsal
+from runbook_lib import (
+    artifacts,
+    carrying,
+    gates,
+    observation,
+    postgres,
+    proving,
+    reading,
+    rehearsal,
+)
 from runbook_lib import backup as backups
 from runbook_lib.artifacts import Artifact
 from runbook_lib.backup import Backup, TableProof
@@ -53,6 +62,17 @@ def _intact(phase: Phase, backup: Backup) -> bool:
 def _stale(phase: Phase, plan: Plan) -> str:
     """Say what changed since the audit: schema, version rows, database or tree."""
     seen = phase.look()
+    reason = _change(phase, plan, seen)
+    if reason and seen.versions.ids == tuple(sorted(plan.heads_after)) and _was_applied(phase):
+        return "this plan was applied already and nothing is left to do"
+    return reason
+
+
+def _was_applied(phase: Phase) -> bool:
+    return any(event.get("event") == "applied" for event in phase.folder.events())
+
+
+def _change(phase: Phase, plan: Plan, seen: observation.Look) -> str:
     tree = phase.project.collect().digest
     if seen.target != plan.target:
         return "this is another database than the one that was audited"
