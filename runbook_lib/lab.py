@@ -27,7 +27,7 @@ MARK = "runbook_copy"  # in a copy's metadata: the digest of its cells as they w
 OURS = (
     "--ServerApp.ip=127.0.0.1",  # a notebook server runs the code that it is sent
     f"--LabApp.default_url=/lab/tree/{PHASES[0]}.ipynb",
-    "--LabApp.news_url=",  # it asks the network for nothing
+    "--LabApp.news_url=None",  # it asks the network for nothing
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
 )
 
