@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-corpus scoreboard check format clean
+.PHONY: setup demo test test-browser test-corpus scoreboard check format clean
 
 setup: $(STAMP)
 
@@ -17,7 +17,13 @@ demo: setup
 	$(BIN)/runbook demo
 
 test: setup
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 -m "not browser and not corpus and not docker"
+
+# JupyterLab and the archive's pages in a real Chromium (on Debian: apt-get install chromium).
+test-browser: setup
+	@test -n "$${CHROMIUM:-$$(command -v chromium)}" || \
+	  { echo "This needs a Chromium: apt-get install chromium (or set CHROMIUM to its path)."; exit 2; }
+	$(BIN)/pytest -m browser
 
 # The larger cross product of faults and trees, and the real trees.
 test-corpus: setup
