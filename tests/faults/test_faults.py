@@ -27,11 +27,10 @@ def cases() -> list[object]:
 def test_fault(fault: Fault, topology: Topology, workshop: Workshop) -> None:
     world = workshop.world(topology, fault.at(topology))
     truth = fault.inject(world)
-    tried = scoreboard.try_usual(workshop, world) if scoreboard.wanted() else {}
+    usual = scoreboard.try_usual(workshop, world, truth) if scoreboard.wanted() else {}
     bad, outcome = wrong(workshop, world, truth)
     print(outcome.seconds)
-    if tried:
-        usual = scoreboard.judge_usual(workshop, world, tried)
+    if usual:
         scoreboard.note(fault.number, fault.name, topology.name, truth, outcome, bad, usual)
     workshop.drop(world)
     assert not bad, "\n".join(bad)
