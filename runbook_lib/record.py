@@ -81,10 +81,11 @@ def _wrong(audit: Audit | None) -> str:
     if audit is None:
         return _missing("The run ended before the audit.")
     findings = [
-        (f"<code>{item.code}</code>", item.severity, item.message) for item in audit.findings
+        (f"<code>{item.code}</code>", word(item.severity), escape(item.message))
+        for item in audit.findings
     ]
     told = (
-        table(("Finding", "Severity", "What"), [(a, b, escape(c)) for a, b, c in findings])
+        table(("Finding", "Severity", "What"), findings)
         if findings
         else "<p>Nothing: no finding.</p>"
     )
@@ -100,7 +101,7 @@ def _revisions(audit: Audit) -> str:
         )
         seen = f"{proof.object}: expected {proof.expected}, found {proof.found}" if proof else ""
         name = f"<code>{escape(item.revision_id)}</code>"
-        rows.append((name, escape(item.verdict), escape(item.reason), escape(seen)))
+        rows.append((name, word(item.verdict), escape(item.reason), escape(seen)))
     return table(("Revision", "Verdict", "Reason", "For example"), rows)
 
 
@@ -123,7 +124,7 @@ def _planned(plan: Plan | None) -> str:
 def _undone(step: Step) -> str:
     if step.reverse:
         return "its reverse, below"
-    return "a way of 8" if step.reversible else "restoring the backup only"
+    return "a way in section 8" if step.reversible else "restoring the backup only"
 
 
 def _sql(number: int, step: Step) -> str:
