@@ -185,8 +185,10 @@ def test_dark_means_dark(run: Path, long_index: Path, tmp_path: Path) -> None:
 
 def test_the_keyboard_reaches_the_filter_and_the_links(long_index: Path, desk: Viewer) -> None:
     page = desk.open(long_index)
-    page.keyboard.press("/")
-    assert page.evaluate("() => document.activeElement.id") == "filter"
+    for key in ("Tab", "Escape", "/"):
+        page.keyboard.press(key)
+        focus = page.evaluate("() => document.activeElement.id")
+        assert focus == ("" if key == "Escape" else "filter"), key
     page.keyboard.type("staging 20250101T000007Z")
     assert page.get_by_role("status").inner_text() == f"1 of {RUNS + 1} runs"
     reached = {}
