@@ -298,10 +298,6 @@ def _run(draft: Draft, names: tuple[str, ...], *, only: bool) -> Step:
     )
 
 
-def _rows_now(draft: Draft) -> tuple[str, ...]:
-    return draft.situation.seen.rows.ids
-
-
 def _set_rows(draft: Draft, rows: tuple[str, ...]) -> list[Step]:
     table = draft.situation.seen.rows
     shape = versions.shape_statements(table, rows)

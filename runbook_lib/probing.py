@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from runbook_lib.answers import Description, Found
 from runbook_lib.config import Environment
 from runbook_lib.dsn import Dsn
 from runbook_lib.errors import UnreachableError
 from runbook_lib.postgres import Scratch
-from runbook_lib.project import Description, Found, Project
+from runbook_lib.project import Project
 
 Status = Literal["good", "bad", "unknown", "note"]
 

@@ -10,31 +10,31 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
-import subprocess
 import sys
-import threading
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import cache
-from importlib import resources
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from runbook_lib.artifacts import Artifact
+from runbook_lib.answers import (
+    STATUS,
+    Description,
+    Found,
+    Run,
+    description,
+    revision,
+    run_of,
+    settled,
+)
 from runbook_lib.catalog import (
     PREPARE_SQL,
     RESTORE_SQL,
     SNAPSHOT_SQL,
-    Catalog,
-    ObjectChange,
 )
 from runbook_lib.config import ProjectSettings
+from runbook_lib.conversation import BOOTSTRAP, Conversation, Event, Progress, agent_source
 from runbook_lib.dsn import Dsn, redact
 from runbook_lib.edits import FileEdit
-from runbook_lib.effects import ReplayStatus, RevisionReplay
+from runbook_lib.effects import RevisionReplay
 from runbook_lib.errors import (
     ConfigurationError,
     ProjectError,
@@ -43,86 +43,14 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from runbook_lib.graph import SourceTree
+from runbook_lib.narrowing import GENERIC_PLANS, NARROW_SQL, part_sql
 
-Event = Mapping[str, Any]
-Progress = Callable[[Event], None]
-"""Is called with each event: ``event`` is started, statement, finished, failed or skipped,
-``revision`` the id; started has ``number`` and ``total``, finished and failed have ``seconds``."""
-
-BOOTSTRAP = (
-    "import sys;s=sys.stdin.buffer;"
-    "exec(compile(s.read(int(s.readline())),'runbook-agent','exec'),{'__name__':'__main__'})"
-)
-# For a few tables nested loops are right, and planning each time is not (PostgreSQL 12 or newer).
-NARROW_SQL = PREPARE_SQL.replace("'enable_nestloop', 'off'", "'enable_nestloop', 'on'")
-GENERIC_PLANS = (
-    "SELECT pg_catalog.set_config(name, 'force_generic_plan', false)"
-    " FROM pg_catalog.pg_settings WHERE name = 'plan_cache_mode'"
-)
 KINDS: dict[str, type[RunbookError]] = {
     "configuration": ConfigurationError,
     "project": ProjectError,
     "safety": SafetyError,
     "unreachable": UnreachableError,
 }
-STATUS: dict[str, ReplayStatus] = {
-    "finished": "replayed",
-    "failed": "failed",
-    "skipped": "skipped",
-}
-LOST = "Alembic reported success, but its work was rolled back: no new connection sees it."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What ``collect`` found. ``context`` is a digest over everything besides revision files
-    that decides what they do: env.py and its neighbours, the ini file, installed packages."""
-
-    tree: SourceTree
-    script_location: str
-    context: str
-    versions: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Description(Artifact):
-    """The project's interpreter and what its env.py configures; versions as they call themselves.
-
-    ``version_table_schema`` is "" for the search path; ``script_location`` is relative to the root.
-    """
-
-    python: str
-    alembic: str
-    sqlalchemy: str
-    driver: str
-    driver_version: str
-    is_async: bool
-    script_location: str
-    version_table: str
-    version_table_schema: str
-    transaction_per_migration: bool
-    has_metadata: bool
-    include_schemas: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One run of the project's Alembic. ``rows`` were read afterwards, on a new connection.
-
-    ``baseline`` is the catalog before the first revision (replay only). ``sources`` are digests
-    of the project's own modules that were imported, by path relative to the root.
-    """
-
-    revisions: tuple[RevisionReplay, ...]
-    rows: tuple[str, ...] = ()
-    lost: tuple[str, ...] = ()
-    rolled_back: tuple[str, ...] = ()
-    baseline: Catalog | None = None
-    version_table: str = ""
-    server_version: str = ""
-    exact: bool = True
-    sources: Mapping[str, str]
-    description: Description | None = None
 
 
 class Project:
@@ -184,7 +112,7 @@ class Project:
     def describe(self, dsn: Dsn, edits: Sequence[FileEdit] = ()) -> Description:
         """Run env.py against ``dsn`` without doing anything and say what it configured."""
         found = self._one("described", {"op": "describe", "edits": _edits(edits)}, dsn)
-        return _description(found)
+        return description(found)
 
     def replay(
         self,
@@ -256,7 +184,7 @@ class Project:
             "edits": _edits(edits),
             "session": _timeouts(lock_timeout, statement_timeout),
         }
-        return _settled(self._run(request, dsn, progress))
+        return settled(self._run(request, dsn, progress))
 
     def downgrade(
         self,
@@ -282,7 +210,7 @@ class Project:
             "edits": _edits(edits),
             "session": _timeouts(lock_timeout, statement_timeout),
         }
-        return _settled(self._run(request, dsn, progress))
+        return settled(self._run(request, dsn, progress))
 
     def stamp(
         self,
@@ -361,10 +289,10 @@ class Project:
             facts[kind] = event
             if kind in STATUS:
                 revisions.pop(event["revision"], None)  # a later pass runs it again, and later
-                revisions[event["revision"]] = _revision(event, self._masked(dsn))
+                revisions[event["revision"]] = revision(event, self._masked(dsn))
             if progress and "revision" in event:
                 progress(event)
-        return _run_of(tuple(revisions.values()), facts)
+        return run_of(tuple(revisions.values()), facts)
 
     def _one(
         self, name: str, request: dict[str, Any], dsn: Dsn | None = None, timeout: float = 0
@@ -438,140 +366,6 @@ class Project:
         return (*self.secrets, *known)
 
 
-class Conversation:
-    """One agent process: what is sent to it, what it answers, and how it ended."""
-
-    def __init__(self, argv: Sequence[str], folder: Path, timeout: float = 0) -> None:
-        self.argv = argv
-        self.folder = folder
-        self.timeout = timeout
-        self.answered = False
-        self.timed_out = False
-        self.code = 0
-        self._noise: deque[str] = deque(maxlen=200)
-
-    @property
-    def last_words(self) -> str:
-        lines = [line.strip() for line in self._noise if line.strip()]
-        return " / ".join(lines[-5:])
-
-    @contextmanager
-    def open(self) -> Iterator[Iterator[Event]]:
-        """Start the process; whatever happens inside, it has ended when the block is left."""
-        process = self._start()
-        self._process = process
-        listener = threading.Thread(target=self._listen, args=(process.stderr,), daemon=True)
-        listener.start()
-        timer = threading.Timer(self.timeout, self._expire) if self.timeout else None
-        if timer:
-            timer.start()
-        try:
-            yield self._answers(process.stdout)
-        finally:
-            if timer:
-                timer.cancel()
-            self._end(process)
-            listener.join(timeout=2)
-            if process.stderr and not listener.is_alive():  # else a grandchild still holds it
-                process.stderr.close()
-
-    def send(self, source: bytes, request: str) -> None:
-        """Write the agent's text and one request; a process that has died is told by its end."""
-        stream = self._process.stdin
-        assert stream is not None
-        with suppress(BrokenPipeError):
-            stream.write(b"%d\n" % len(source) + source + request.encode() + b"\n")
-            stream.flush()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        try:
-            return subprocess.Popen(
-                self.argv,
-                cwd=self.folder,
-                start_new_session=True,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-        except OSError as error:
-            raise ConfigurationError(
-                f"{Path(self.argv[0]).name} cannot be run ({error.strerror}).",
-                "Check [project] exec and python in runbook.toml.",
-            ) from error
-
-    def _answers(self, stream: IO[bytes] | None) -> Iterator[Event]:
-        assert stream is not None
-        for line in stream:
-            try:
-                event = json.loads(line)
-                kind = event["event"]
-            except (ValueError, TypeError, KeyError):
-                self._noise.append(line.decode(errors="replace"))  # a banner of ssh's, say
-                continue
-            self.answered = self.answered or bool(kind)
-            yield event
-
-    def _listen(self, stream: IO[bytes] | None) -> None:
-        with suppress(ValueError):
-            for line in stream or ():
-                self._noise.append(line.decode(errors="replace"))
-
-    def _expire(self) -> None:
-        self.timed_out = True
-        self._kill(self._process)
-
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """Close its input, which ends the agent on the other side too, and wait for it."""
-        with suppress(OSError):
-            assert process.stdin is not None
-            process.stdin.close()
-        try:
-            self.code = process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._kill(process)
-            self.code = process.wait()
-        if process.stdout:
-            process.stdout.close()
-
-    def _kill(self, process: subprocess.Popen[bytes]) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-@cache
-def agent_source() -> bytes:
-    """Return the text of the agent, as it is sent."""
-    return resources.files("runbook_lib").joinpath("agent.py").read_bytes()
-
-
-# The lines of SNAPSHOT_SQL that choose relations, types and functions, and what they become.
-_CHOICES = (
-    (
-        "WHERE c.oid >= 16384 AND",
-        "WHERE c.oid IN (SELECT unnest($1)"
-        " UNION ALL SELECT x.indexrelid FROM pg_catalog.pg_index x WHERE x.indrelid = ANY ($1)"
-        " UNION ALL SELECT x.confrelid FROM pg_catalog.pg_constraint x"
-        " WHERE x.conrelid = ANY ($1)"
-        " UNION ALL SELECT x.objid FROM pg_catalog.pg_depend x"
-        " WHERE x.refclassid = CAST('pg_catalog.pg_class' AS regclass) AND x.refobjid = ANY ($1)"
-        " AND x.classid = CAST('pg_catalog.pg_class' AS regclass) AND x.deptype IN ('a', 'i')) AND",
-    ),
-    ("WHERE t.oid >= 16384 AND", "WHERE false AND"),
-    ("WHERE p.oid >= 16384 AND", "WHERE false AND"),
-)
-
-
-@cache
-def part_sql() -> str:
-    """Return SNAPSHOT_SQL for a few tables ($1, their oids); "" if it is not as it was."""
-    text = SNAPSHOT_SQL
-    for line, narrower in _CHOICES:
-        if text.count(line) != 1:
-            return ""
-        text = text.replace(line, narrower)
-    return text
-
-
 def _same(one: Dsn, other: Dsn) -> bool:
     return (one.host, one.port, one.database) == (other.host, other.port, other.database)
 
@@ -601,62 +395,3 @@ def _timeouts(lock_timeout: str, statement_timeout: str) -> list[str]:
         for name, value in given.items()
         if value
     ]
-
-
-def _description(event: Event) -> Description:
-    return Description(**{name: event[name] for name in Description.__slots__})
-
-
-def _revision(event: Event, masked: Sequence[str]) -> RevisionReplay:
-    return RevisionReplay(
-        revision_id=event["revision"],
-        status=STATUS[event["event"]],
-        seconds=event.get("seconds", 0.0),
-        statements=tuple(redact(text, masked) for text in event.get("statements", ())),
-        changes=tuple(
-            ObjectChange(object=key, before=before, after=after)
-            for key, before, after in event.get("changes", ())
-        ),
-        rows=event.get("rows", 0),
-        touches_rows=event.get("touches_rows", False),
-        commits_inside=event.get("commits_inside", False),
-        autocommit=event.get("autocommit", False),
-        lost=event.get("lost", False),
-        error=redact(event.get("error", ""), masked),
-    )
-
-
-def _run_of(revisions: tuple[RevisionReplay, ...], facts: Mapping[str, Event]) -> Run:
-    final = facts.get("final", {})
-    baseline = facts.get("baseline")
-    described = facts.get("described")
-    lost = tuple(final.get("lost", ()))
-    return Run(
-        revisions=tuple(
-            replace(item, lost=True) if item.revision_id in lost else item for item in revisions
-        ),
-        rows=tuple(final.get("rows", ())),
-        lost=lost,
-        rolled_back=tuple(final.get("rolled_back", ())),
-        baseline=Catalog(objects=baseline["objects"]) if baseline else None,
-        version_table=final.get("version_table", ""),
-        server_version=final.get("server", ""),
-        exact="inexact" not in facts,
-        sources=final.get("sources", {}),
-        description=_description(described) if described else None,
-    )
-
-
-def _settled(run: Run) -> tuple[RevisionReplay, ...]:
-    """Give revisions whose work is gone the status failed, so that nobody takes them for done."""
-    cause = [item for item in run.revisions if item.error]
-    words = (
-        f"It was rolled back when {cause[0].revision_id} failed: {cause[0].error}" if cause else ""
-    )
-    gone = {**dict.fromkeys(run.rolled_back, words), **dict.fromkeys(run.lost, LOST)}
-    return tuple(
-        replace(item, status="failed", error=gone[item.revision_id])
-        if item.revision_id in gone and not item.error
-        else item
-        for item in run.revisions
-    )

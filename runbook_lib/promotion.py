@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runbook_lib.artifacts import Artifact
 from runbook_lib.backup import TableProof
@@ -25,7 +25,7 @@ class Approval(Artifact):
     """Who approved which plan, when (UTC, ISO 8601), and how (command, auto or the demo)."""
 
     environment: str
-    digest: str
+    digest: str = field()  # required: not the property that Artifact has
     by: str
     at: str
     how: str

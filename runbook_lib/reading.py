@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runbook_lib import auditing, branches, choices, differences, edits, observation, rehearsal
@@ -39,7 +39,7 @@ class Reading:
 class Cleanup(Artifact):
     """The result of 03: the plan and its digest, and whether the clone proved it."""
 
-    digest: str
+    digest: str = field()  # required: not the property that Artifact has
     plan: Plan | None
     proven: bool
     refused: tuple[str, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runbook_lib import versions
-from runbook_lib.auditing import cannot_be_imported
+from runbook_lib.auditing import cannot_be_imported, rival
 from runbook_lib.edits import replay_only
 from runbook_lib.effects import RevisionReplay
 from runbook_lib.forensics import Drift, RevisionVerdict
@@ -80,7 +80,7 @@ def _unreplayed(situation: Situation) -> list[Refusal]:
         Refusal(
             code=_why_unreplayed(situation, run),
             reason=f"{run.revision_id} fails in the replay, so what it promises is unknown: "
-            f"{run.error}{_restore(situation)}",
+            f"{run.error}{_restore(situation)}{_name_branch(situation, run)}",
         )
         for run in situation.seen.replay.revisions
         if run.status == "failed"
@@ -90,7 +90,18 @@ def _unreplayed(situation: Situation) -> list[Refusal]:
 def _why_unreplayed(situation: Situation, run: RevisionReplay) -> str:
     if situation.repair.stands_in:
         return "dangling-parent"
-    return "unloadable-file" if cannot_be_imported(run) else "not-replayable"
+    if cannot_be_imported(run):
+        return "unloadable-file"
+    return "exclusive-bases" if rival(run, situation.seen) else "not-replayable"
+
+
+def _name_branch(situation: Situation, run: RevisionReplay) -> str:
+    other = rival(run, situation.seen)
+    where = f"[environments.{situation.seen.environment}]"
+    return (
+        f" {other}, which has another base, makes the same object. Name the branch that this "
+        f'database follows: branch = "…@head" in {where}.'
+    ) * bool(other)
 
 
 def _restore(situation: Situation) -> str:

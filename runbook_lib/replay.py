@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runbook_lib import postgres
+from runbook_lib.answers import Run
 from runbook_lib.artifacts import digest
 from runbook_lib.catalog import (
     SNAPSHOT_SQL,
@@ -24,12 +25,13 @@ from runbook_lib.catalog import (
     table_of,
     without,
 )
+from runbook_lib.conversation import Progress, agent_source
 from runbook_lib.dsn import Dsn
 from runbook_lib.edits import FileEdit
 from runbook_lib.effects import Replay, RevisionReplay
 from runbook_lib.errors import ConfigurationError, GateError, RunbookError
 from runbook_lib.graph import SourceTree, ancestors
-from runbook_lib.project import Progress, Project, Run, agent_source
+from runbook_lib.project import Project
 from runbook_lib.revisions import parse_tree
 from runbook_lib.shelf import Shelf
 

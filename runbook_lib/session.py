@@ -10,13 +10,14 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from runbook_lib import observation, postgres, render
+from runbook_lib.answers import Description
 from runbook_lib.artifacts import Artifact
 from runbook_lib.config import Environment, load_environment
 from runbook_lib.dsn import Dsn
 from runbook_lib.errors import GateError
 from runbook_lib.evidence import PhaseResult, PhaseStatus, RunFolder
 from runbook_lib.postgres import Scratch
-from runbook_lib.project import Description, Project
+from runbook_lib.project import Project
 
 T = TypeVar("T")
 

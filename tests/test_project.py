@@ -18,6 +18,7 @@ import psycopg2
 import pytest
 
 from runbook_lib import postgres
+from runbook_lib.answers import Run
 from runbook_lib.catalog import apply_changes, snapshot
 from runbook_lib.config import ProjectSettings
 from runbook_lib.dsn import Dsn
@@ -30,7 +31,7 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from runbook_lib.postgres import EmbeddedServer
-from runbook_lib.project import Project, Run
+from runbook_lib.project import Project
 
 PROJECTS = Path(__file__).parent / "projects"
 PARTS = {

@@ -15,8 +15,9 @@ from runbook_lib.config import ProjectSettings
 from runbook_lib.edits import FileEdit
 from runbook_lib.effects import Replay
 from runbook_lib.errors import ConfigurationError, ProjectError
+from runbook_lib.narrowing import part_sql
 from runbook_lib.postgres import EmbeddedServer, Scratch
-from runbook_lib.project import Project, part_sql
+from runbook_lib.project import Project
 from runbook_lib.replay import replay
 
 PROJECTS = Path(__file__).parent / "projects"

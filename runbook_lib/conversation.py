@@ -1,0 +1,134 @@
+"""Conversation: one agent process, what it is sent and what it answers, line by line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import IO, Any
+
+from runbook_lib.errors import ConfigurationError
+
+Event = Mapping[str, Any]
+Progress = Callable[[Event], None]
+"""Is called with each event: ``event`` is started, statement, finished, failed or skipped,
+``revision`` the id; started has ``number`` and ``total``, finished and failed have ``seconds``."""
+
+BOOTSTRAP = (
+    "import sys;s=sys.stdin.buffer;"
+    "exec(compile(s.read(int(s.readline())),'runbook-agent','exec'),{'__name__':'__main__'})"
+)
+
+
+@cache
+def agent_source() -> bytes:
+    """Return the text of the agent, as it is sent."""
+    return resources.files("runbook_lib").joinpath("agent.py").read_bytes()
+
+
+class Conversation:
+    """One agent process: what is sent to it, what it answers, and how it ended."""
+
+    def __init__(self, argv: Sequence[str], folder: Path, timeout: float = 0) -> None:
+        self.argv = argv
+        self.folder = folder
+        self.timeout = timeout
+        self.answered = False
+        self.timed_out = False
+        self.code = 0
+        self._noise: deque[str] = deque(maxlen=200)
+
+    @property
+    def last_words(self) -> str:
+        lines = [line.strip() for line in self._noise if line.strip()]
+        return " / ".join(lines[-5:])
+
+    @contextmanager
+    def open(self) -> Iterator[Iterator[Event]]:
+        """Start the process; whatever happens inside, it has ended when the block is left."""
+        process = self._start()
+        self._process = process
+        listener = threading.Thread(target=self._listen, args=(process.stderr,), daemon=True)
+        listener.start()
+        timer = threading.Timer(self.timeout, self._expire) if self.timeout else None
+        if timer:
+            timer.start()
+        try:
+            yield self._answers(process.stdout)
+        finally:
+            if timer:
+                timer.cancel()
+            self._end(process)
+            listener.join(timeout=2)
+            if process.stderr and not listener.is_alive():  # else a grandchild still holds it
+                process.stderr.close()
+
+    def send(self, source: bytes, request: str) -> None:
+        """Write the agent's text and one request; a process that has died is told by its end."""
+        stream = self._process.stdin
+        assert stream is not None
+        with suppress(BrokenPipeError):
+            stream.write(b"%d\n" % len(source) + source + request.encode() + b"\n")
+            stream.flush()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                self.argv,
+                cwd=self.folder,
+                start_new_session=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except OSError as error:
+            raise ConfigurationError(
+                f"{Path(self.argv[0]).name} cannot be run ({error.strerror}).",
+                "Check [project] exec and python in runbook.toml.",
+            ) from error
+
+    def _answers(self, stream: IO[bytes] | None) -> Iterator[Event]:
+        assert stream is not None
+        for line in stream:
+            try:
+                event = json.loads(line)
+                kind = event["event"]
+            except (ValueError, TypeError, KeyError):
+                self._noise.append(line.decode(errors="replace"))  # a banner of ssh's, say
+                continue
+            self.answered = self.answered or bool(kind)
+            yield event
+
+    def _listen(self, stream: IO[bytes] | None) -> None:
+        with suppress(ValueError):
+            for line in stream or ():
+                self._noise.append(line.decode(errors="replace"))
+
+    def _expire(self) -> None:
+        self.timed_out = True
+        self._kill(self._process)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        """Close its input, which ends the agent on the other side too, and wait for it."""
+        with suppress(OSError):
+            assert process.stdin is not None
+            process.stdin.close()
+        try:
+            self.code = process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._kill(process)
+            self.code = process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
