@@ -85,6 +85,28 @@ class TestRowsOnly:
         assert refused(seen) == []
 
 
+class TestBases:
+    """Histories with different bases that make the same object."""
+
+    def seen(self, *edges: tuple[str, str | None]) -> Observations:
+        known = observe(ONE, "r1", graph=graph(*edges), loadable=graph(*edges))
+        error = 'DuplicateTable: relation "t" already exists'
+        first, second, third = known.replay.revisions
+        runs = (first, replace(second, status="failed", error=error), replace(third, changes=()))
+        return replace(known, replay=replace(known.replay, revisions=runs, final=ONE))
+
+    def test_exclude_one_another(self) -> None:
+        apart = self.seen(("r1", None), ("r2", None), ("r3", "r1"))
+        assert "exclusive-bases" in codes(apart)
+        assert "not-replayable" not in codes(apart)
+        assert refused(apart) == ["exclusive-bases"]
+
+    def test_one_history_that_makes_it_twice_is_broken_in_itself(self) -> None:
+        line = self.seen(("r1", None), ("r2", "r1"), ("r3", "r2"))
+        assert "not-replayable" in codes(line)
+        assert refused(line) == ["not-replayable"]
+
+
 class TestRefusals:
     def test_code_behind_database_is_said_before_any_drift(self) -> None:
         live = catalog(dict(TWO.objects) | table(a="int", b="int", z="int"))
