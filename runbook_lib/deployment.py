@@ -152,7 +152,7 @@ def _fingerprints(phase: Phase) -> tuple[backups.TableFingerprint, ...]:
 
 def _target_stage(phase: Phase, plan: Plan) -> carrying.Stage:
     environment = phase.environment
-    present = phase.project.collect().digest == plan.tree_after
+    present = phase.project.collection().tree.digest == plan.tree_after
     write = bool(plan.edits) and not present
     if write and not environment.write_files:
         raise GateError(
