@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from runbook_lib import artifacts, differences, inference, revisions, verdicts, versions
+from runbook_lib import artifacts, branches, differences, inference, revisions, verdicts, versions
 from runbook_lib import graph as graphs
-from runbook_lib.catalog import Catalog, parts, split, table_of, without
+from runbook_lib.catalog import Catalog, split, table_of, without
 from runbook_lib.effects import Replay, RevisionReplay
 from runbook_lib.findings import Finding, finding
 from runbook_lib.forensics import Audit, Drift, RevisionVerdict, Strategy, Target
@@ -194,7 +193,7 @@ def _replay_findings(seen: Observations) -> Iterable[Finding]:
         own = names.get(run.revision_id, run.revision_id)
         if run.status == "failed" and cannot_be_imported(run):
             yield finding("unloadable-file", own, f"{own} cannot be imported: {run.error}")
-        elif run.status == "failed" and (other := rival(run, seen)):
+        elif run.status == "failed" and (other := branches.rival(run, seen.loadable, seen.replay)):
             text = f"{own} and {other} make the same object in histories with different bases; "
             yield finding("exclusive-bases", own, f"{text}only one can have run: {run.error}")
         elif run.status == "failed":
@@ -210,23 +209,6 @@ def cannot_be_imported(run: RevisionReplay) -> bool:
     """Whether the revision's own file, rather than what it does, is what fails."""
     failures = ("ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError")
     return run.error.startswith(failures) and not run.statements
-
-
-def rival(run: RevisionReplay, seen: Observations) -> str:
-    """Return the revision of a history with another base that made what ``run`` fails to, or ""."""
-    name = re.search(r'"([^"]+)"(?: of relation "[^"]+")? already exists', run.error)
-    bases = set(graphs.bases(seen.loadable))
-    own = bases & graphs.ancestors(seen.loadable, [run.revision_id])
-    for other in seen.replay.revisions if name else ():
-        made = {
-            parts(split(change.object)[1])[-1]
-            for change in other.changes
-            if change.after is not None
-        }
-        apart = not own & graphs.ancestors(seen.loadable, [other.revision_id])
-        if name and apart and name[1] in made:
-            return other.revision_id
-    return ""
 
 
 def _verdict_findings(judged: Collection[RevisionVerdict], seen: Observations) -> Iterable[Finding]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from runbook_lib import graph as graphs
+from runbook_lib.effects import Replay, RevisionReplay
 from runbook_lib.errors import ConfigurationError
 from runbook_lib.graph import RevisionGraph
 
@@ -36,3 +38,15 @@ def restrict(graph: RevisionGraph, target: str) -> RevisionGraph:
         return graph
     needed = graphs.ancestors(graph, heads_of(graph, target))
     return replace(graph, revisions=tuple(r for r in graph.revisions if r.revision_id in needed))
+
+
+def rival(run: RevisionReplay, graph: RevisionGraph, replay: Replay) -> str:
+    """Return the revision of a history with another base that made what ``run`` fails to, or ""."""
+    name = re.search(r'"([^"]+)"(?: of relation "[^"]+")? already exists', run.error)
+    own = set(graphs.bases(graph)) & graphs.ancestors(graph, [run.revision_id])
+    for other in replay.revisions if name else ():
+        made = {c.object.rpartition(".")[2] for c in other.changes if c.after is not None}
+        apart = not own & graphs.ancestors(graph, [other.revision_id])
+        if name and apart and name[1] in made:
+            return other.revision_id
+    return ""

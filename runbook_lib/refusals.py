@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from runbook_lib import versions
-from runbook_lib.auditing import cannot_be_imported, rival
+from runbook_lib.auditing import cannot_be_imported
+from runbook_lib.branches import rival
 from runbook_lib.edits import replay_only
 from runbook_lib.effects import RevisionReplay
 from runbook_lib.forensics import Drift, RevisionVerdict
@@ -92,14 +93,18 @@ def _why_unreplayed(situation: Situation, run: RevisionReplay) -> str:
         return "dangling-parent"
     if cannot_be_imported(run):
         return "unloadable-file"
-    return "exclusive-bases" if rival(run, situation.seen) else "not-replayable"
+    return (
+        "exclusive-bases"
+        if rival(run, situation.seen.loadable, situation.seen.replay)
+        else "not-replayable"
+    )
 
 
 def _name_branch(situation: Situation, run: RevisionReplay) -> str:
-    other = rival(run, situation.seen)
+    other = _rival(situation, run)
     where = f"[environments.{situation.seen.environment}]"
     return (
-        f" {other}, which has another base, makes the same object. Name the branch that this "
+        f". {other}, which has another base, makes the same object. Name the branch that this "
         f'database follows: branch = "…@head" in {where}.'
     ) * bool(other)
 
