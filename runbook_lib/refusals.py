@@ -93,11 +93,11 @@ def _why_unreplayed(situation: Situation, run: RevisionReplay) -> str:
         return "dangling-parent"
     if cannot_be_imported(run):
         return "unloadable-file"
-    return (
-        "exclusive-bases"
-        if rival(run, situation.seen.loadable, situation.seen.replay)
-        else "not-replayable"
-    )
+    return "exclusive-bases" if _rival(situation, run) else "not-replayable"
+
+
+def _rival(situation: Situation, run: RevisionReplay) -> str:
+    return rival(run, situation.seen.loadable, situation.seen.replay)
 
 
 def _name_branch(situation: Situation, run: RevisionReplay) -> str:
