@@ -48,6 +48,7 @@ format: setup
 docs: setup
 	$(BIN)/python docs/generate.py
 	$(BIN)/zensical build --clean --strict
+	rm -f site/*.py
 
 clean:
 	rm -rf $(VENV) .demo .runbook .cache site .mypy_cache .ruff_cache .pytest_cache
