@@ -244,6 +244,11 @@ def _require_sound(environment: Environment, all_: Mapping[str, Environment]) ->
         raise ConfigurationError(
             f"{where} after = {environment.after!r} names no environment.", "Mend runbook.toml."
         )
+    if environment.project.exec and environment.write_files:
+        raise ConfigurationError(
+            f"{where} write_files is true, but [project] exec says that the project is elsewhere.",
+            "Set write_files = false and apply repair.patch where its files come from.",
+        )
     if environment.url and Dsn.parse(environment.url).password:
         raise ConfigurationError(
             f"{where} url holds a password.", "Use url_env or url_file: secrets are references."

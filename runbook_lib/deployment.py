@@ -112,9 +112,11 @@ def deploy(phase: Phase, approval: Approval) -> Deployment:
 
 
 def _apply(phase: Phase, plan: Plan, approval: Approval) -> Deployment:
-    stale = _stale(phase, plan)
-    if stale:
-        raise SafetyError(f"Nothing was applied: {stale}.", "Run the audit again.")
+    facts = _facts(phase)
+    if facts.stale:
+        raise SafetyError(f"Nothing was applied: {facts.stale}.", "Run the audit again.")
+    items = gates.checklist(facts)
+    gates.require_all(items)
     before = _fingerprints(phase)
     phase.folder.append_event("applying", phase.name, digest=plan.digest)
     steps = carrying.carry_out(plan, _target_stage(phase, plan))
@@ -122,7 +124,7 @@ def _apply(phase: Phase, plan: Plan, approval: Approval) -> Deployment:
     phase.write("05_rows_before", Rows(tables=before))
     return Deployment(
         plan_digest=plan.digest,
-        checklist=(),
+        checklist=items,
         approval=approval,
         steps=steps,
         rows_before=plan.rows_before,
@@ -223,8 +225,9 @@ def sentence(done: Deployment) -> str:
     rows = sum(proof.rows_after for proof in done.tables)
     kept = sum(proof.equal for proof in done.tables)
     bad = [check.name for check in done.checks if not check.passed]
+    steps = "1 step" if len(done.steps) == 1 else f"{len(done.steps)} steps"
     return (
-        f"{len(done.steps)} steps applied; {done.differences} objects differ; "
+        f"{steps} applied; {done.differences} objects differ; "
         f"{kept} of {len(done.tables)} tables as they were ({rows} rows); "
         + (f"failed checks: {', '.join(bad)}" if bad else f"{len(done.checks)} checks passed")
         + f"; version rows {', '.join(done.rows_after)}."

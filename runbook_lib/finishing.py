@@ -28,6 +28,10 @@ def finish(phase: Phase, artifact: Artifact) -> Any:
     return phase.conclude(artifact, sentence, status=status, error=error)
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _passed(sentence: str) -> Ending:
     return sentence, "passed", None
 
@@ -41,8 +45,8 @@ def _audit(audit: Audit) -> Ending:
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counted.items()))
     errors = sum(item.severity == "error" for item in audit.findings)
     return _passed(
-        f"{len(audit.revisions)} revisions: {verdicts or 'none'}; {errors} errors among "
-        f"{len(audit.findings)} findings."
+        f"{_count(len(audit.revisions), 'revision')}: {verdicts or 'none'}; "
+        f"{_count(errors, 'error')} among {_count(len(audit.findings), 'finding')}."
     )
 
 
@@ -65,9 +69,8 @@ def _cleanup(done: Cleanup) -> Ending:
     if done.plan is None:
         sentence = f"Refused ({', '.join(done.refused)}): {done.reason}"
         return sentence, "refused", SafetyError(sentence, "Nothing was changed.")
-    steps = len(done.plan.steps)
     return _passed(
-        f"{done.plan.strategy}, {steps} step{'' if steps == 1 else 's'}, proven on a copy of the "
+        f"{done.plan.strategy}, {_count(len(done.plan.steps), 'step')}, proven on a copy of the "
         f"database; plan {done.digest[:12]}."
     )
 
@@ -94,7 +97,9 @@ def _deployment(done: Deployment) -> Ending:
 
 
 def _prevention(done: Prevention) -> Ending:
-    sentence = f"{len(done.lint)} lint findings, {len(done.monitor)} monitor errors."
+    sentence = (
+        f"{_count(len(done.lint), 'lint finding')}, {_count(len(done.monitor), 'monitor error')}."
+    )
     if done.monitor:
         codes = ", ".join(sorted({item.code for item in done.monitor}))
         return _failed(f"{sentence[:-1]}: {codes}.", "Run: runbook run")

@@ -68,6 +68,7 @@ def read(phase: Phase) -> Reading:
 def _draw(phase: Phase, tree: SourceTree, seen: Look, repair: TreeRepair) -> Reading:
     """Replay the tree as ``repair`` leaves it, and conclude."""
     environment = phase.environment
+    replay = replay_tree(phase, tree, repair.edits)
     observations = Observations(
         environment=environment.name,
         target=seen.target,
@@ -79,8 +80,8 @@ def _draw(phase: Phase, tree: SourceTree, seen: Look, repair: TreeRepair) -> Rea
         renamed=repair.renamed,
         rows=seen.versions,
         live=seen.live,
-        replay=replay_tree(phase, tree, repair.edits),
-        ignore=ignored(phase),
+        replay=replay,
+        ignore=(*ignored(phase), *unmanaged(replay)),
         stated=dict.fromkeys(environment.ran, True) | dict.fromkeys(environment.not_ran, False),
         pinned=bool(environment.version_table_schema or phase.description.version_table_schema),
     )
@@ -129,6 +130,13 @@ def ignored(phase: Phase) -> tuple[str, ...]:
     return (*phase.environment.ignore, *(key for key, word in drift.items() if word == "ignore"))
 
 
+def unmanaged(replay: Replay) -> tuple[str, ...]:
+    """Return the patterns of what the tree leaves to others: privileges, if no revision grants."""
+    changes = [change.object for run in replay.revisions for change in run.changes]
+    granted = any(key.startswith("grant:") for key in (*changes, *replay.baseline.objects))
+    return () if granted else ("grant:*",)
+
+
 def replay_tree(phase: Phase, tree: SourceTree, overlay: Sequence[edits.FileEdit]) -> Replay:
     """Replay the tree with ``overlay`` laid over it; cached by content."""
     return replays.replay(
@@ -155,9 +163,9 @@ def bench(phase: Phase, found: Reading) -> Bench:
         scratch=phase.scratch,
         clone=phase.scratch.dsn(backup.clone),
         backup=replace(backup, fingerprints=tables),
-        expected=without(promised, ignored(phase)),
+        expected=without(promised, found.seen.ignore),
         version=phase.version_table,
-        ignore=ignored(phase),
+        ignore=found.seen.ignore,
         writers=differences.last_writers(found.seen.replay),
         progress=show,
     )

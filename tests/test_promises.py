@@ -102,6 +102,13 @@ def made(root: Path) -> demo.Demo:
 
 @pytest.fixture(scope="class")
 def journey(made: demo.Demo) -> Journey:
+    """Rehearsed although somebody granted a privilege: no revision grants, so none is promised."""
+    execute(
+        made.server.dsn(made.addresses["staging"].database),
+        "DROP ROLE IF EXISTS wallet_reader",
+        "CREATE ROLE wallet_reader",
+        "GRANT SELECT ON users TO wallet_reader",
+    )
     journey = Journey(config=made.config, environment="staging")
     journey.rehearse()
     return journey
