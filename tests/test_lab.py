@@ -170,14 +170,21 @@ def errors_of(cell: Any) -> list[list[str]]:
 CURRENT = "jupyterapp.shell.currentWidget.content"
 OPEN = """async (path) => {
   await jupyterapp.restored;
-  const widget = await jupyterapp.commands.execute('docmanager:open', {path});
-  await widget.context.ready; await widget.sessionContext.ready; await widget.revealed;
   const soon = () => new Promise((done) => setTimeout(done, 100));
-  for (let i = 0; i < 300 && jupyterapp.shell.currentWidget !== widget; i++) {
+  const widget = await jupyterapp.commands.execute('docmanager:open', {path});
+  const isUp = () => jupyterapp.shell.currentWidget === widget && widget.isVisible;
+  for (let i = 0; i < 300 && !isUp(); i++) {
     jupyterapp.shell.activateById(widget.id); await soon();
   }
+  await widget.context.ready; await widget.sessionContext.ready;
   for (let i = 0; i < 300 && widget.sessionContext.kernelDisplayStatus !== 'idle'; i++)
     await soon();
+  if (jupyterapp.shell.currentWidget !== widget) throw new Error(`${path} does not come up`);
+}"""
+SETTLED = """() => {
+  const widget = window.jupyterapp?.shell.currentWidget;
+  return widget?.context?.path === '00_current_state.ipynb'
+    && widget.sessionContext.kernelDisplayStatus === 'idle';
 }"""
 CLOSE = """async () => {
   const widget = jupyterapp.shell.currentWidget;
@@ -271,7 +278,7 @@ def open_page(root: Path, tmp_path: Path) -> Iterator[Callable[[str], Any]]:
             page = context.pages[0]
             page.set_default_timeout(60_000)
             page.goto(address)
-            page.wait_for_function("() => window.jupyterapp")
+            page.wait_for_function(SETTLED)  # what comes up late would take the focus away
             return page
 
         yield open_it
