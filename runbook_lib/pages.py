@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.evidence import RunFolder
-from runbook_lib.scrub import Scrub
 
 _STYLE = re.compile(r"<style.*?</style>", re.DOTALL)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def publish(folder: RunFolder, notebook: str, scrub: Scrub) -> Path:
-    """Write ``<notebook>.html`` beside ``<notebook>.ipynb`` in a run's folder."""
+def publish(folder: RunFolder, notebook: str) -> Path:
+    """Write ``<notebook>.html`` beside ``<notebook>.ipynb`` in a run's folder.
+
+    The notebook was cleaned when it was written; the seal looks at both once more.
+    """
     page = convert(folder.path / f"{notebook}.ipynb", title=notebook)
-    return folder.write_text(f"{notebook}.html", scrub.clean(page, markup=True))
+    return folder.write_text(f"{notebook}.html", page)
 
 
 def convert(path: Path, title: str) -> str:

@@ -177,7 +177,7 @@ class Conductor:
             if following:
                 self.kernel = self._warm_kernel()
             result = self._run_phase(phase, ready)
-            self.pages[phase] = pool.submit(pages.publish, self.folder, phase, self.scrub)
+            self.pages[phase] = pool.submit(pages.publish, self.folder, phase)
             if result.status != "passed":
                 break
         return result

@@ -46,7 +46,7 @@ class Scrub:
         return _clean(self, text, markup)
 
     def _clean(self, text: str, markup: bool) -> str:
-        if self.forms and self.leaks(text) and not _pattern(self.forms).search(text):
+        if not any(form in text for form in self.forms) and self.leaks(text):
             text = _ANSI.sub("", text)
         names = dict(self.places)
 
@@ -55,7 +55,9 @@ class Scrub:
             return html.escape(name) if markup else name
 
         text = _CELL_FILE.sub(placeholder, mask(text, self.forms))
-        return _path_pattern(self.places).sub(placeholder, text) if self.places else text
+        if not any(path in text for path, _ in self.places):
+            return text
+        return _path_pattern(self.places).sub(placeholder, text)
 
     def clean_data(self, value: Any, *, markup: bool = False) -> Any:
         """Return nested mappings and sequences of JSON data with every text cleaned."""
@@ -75,9 +77,7 @@ class Scrub:
         """Say whether a form of a secret is in ``text``, also behind colours and markup."""
         if not self.forms:
             return False
-        pattern = _pattern(self.forms)
-        views = (text, _ANSI.sub("", text), html.unescape(_TAG.sub("", text)))
-        return any(pattern.search(view) for view in views)
+        return any(form in view for view in _views(text) for form in self.forms)
 
     def paths(self, text: str) -> tuple[str, ...]:
         """Return the placeholders of the machine's paths that are in ``text``, sorted."""
@@ -92,9 +92,13 @@ def _clean(scrub: Scrub, text: str, markup: bool) -> str:
     return scrub._clean(text, markup)
 
 
-@functools.lru_cache(maxsize=32)
-def _pattern(forms: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(map(re.escape, forms)))
+def _views(text: str) -> Iterator[str]:
+    """Yield the text as it stands, and as it reads without colours and without markup."""
+    yield text
+    if "\x1b" in text:
+        yield _ANSI.sub("", text)
+    if "<" in text or "&" in text:
+        yield html.unescape(_TAG.sub("", text))
 
 
 @functools.lru_cache(maxsize=32)
