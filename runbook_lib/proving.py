@@ -21,6 +21,8 @@ from runbook_lib.project import Project
 from runbook_lib.rehearsal import Bench
 from runbook_lib.validation import CheckResult, Validation, WayBack
 
+Go = Callable[[Dsn], tuple[StepResult, ...]]
+
 
 def run_checks(
     environment: Environment, project: Project, dsn: Dsn, *, on_target: bool = False
@@ -67,13 +69,13 @@ def _run_query(sql: str, dsn: Dsn) -> tuple[bool, str]:
 def rehearse_ways_back(
     bench: Bench, plan: Plan, repaired: Dsn, dump: Path, server_version_num: int
 ) -> tuple[WayBack, ...]:
-    """Take the repair back on copies of the repaired clone, once by each way."""
-    return (
-        _way_back(bench, "downgrade", repaired, lambda copy: _undo(bench, plan, copy)),
-        _way_back(
-            bench, "restore", repaired, lambda copy: _restore(copy, dump, server_version_num)
-        ),
+    """Take the repair back on copies of the repaired clone, both ways at once."""
+    ways: tuple[tuple[Literal["downgrade", "restore"], Go], ...] = (
+        ("downgrade", lambda copy: _undo(bench, plan, copy)),
+        ("restore", lambda copy: _restore(copy, dump, server_version_num)),
     )
+    with ThreadPoolExecutor(max_workers=len(ways)) as workers:
+        return tuple(workers.map(lambda way: _way_back(bench, way[0], repaired, way[1]), ways))
 
 
 def _undo(bench: Bench, plan: Plan, copy: Dsn) -> tuple[StepResult, ...]:
@@ -91,7 +93,7 @@ def _way_back(
     bench: Bench,
     way: Literal["downgrade", "restore"],
     repaired: Dsn,
-    go: Callable[[Dsn], tuple[StepResult, ...]],
+    go: Go,
 ) -> WayBack:
     start = time.monotonic()
     copy = bench.scratch.create("back", template=repaired)
