@@ -182,14 +182,18 @@ def _run(demo: Demo, name: str, echo: Echo, *, approve: str = "", by: str = "") 
 def _prove(demo: Demo, echo: Echo) -> bool:
     """Look at both databases from outside of the runbook; say what is there."""
     echo("\nThe proof, from outside of the runbook:")
-    proven = [_proven(demo, name, echo) for name in demo.addresses]  # each says its part
+    asked = [(name, "current") for name in demo.addresses] + [("staging", "heads")]
+    with ThreadPoolExecutor() as pool:
+        *said, heads = pool.map(lambda item: _alembic(demo, *item), asked)
+    proven = [
+        _proven(demo, name, current, heads, echo)  # each says its part
+        for name, current in zip(demo.addresses, said, strict=True)
+    ]
     return all(proven)
 
 
-def _proven(demo: Demo, name: str, echo: Echo) -> bool:
+def _proven(demo: Demo, name: str, current: list[str], heads: list[str], echo: Echo) -> bool:
     found, rows = _promised(demo.addresses[name])
-    current = _alembic(demo, name, "current")
-    heads = _alembic(demo, name, "heads")
     same = len(current) == 1 and len(heads) == 1 and current[0].split()[0] == heads[0].split()[0]
     before = demo.transactions[name]
     there = " · ".join(

@@ -152,7 +152,6 @@ class Conductor:
         """Run the phases until one does not pass; then make the pages, seal, and sum up."""
         self.echo(f"{self.environment.name}: run {self.folder.name}")
         with ThreadPoolExecutor(1, thread_name_prefix="pages") as pool:
-            pool.submit(pages.exporter)
             try:
                 last = self._run_all(todo, pool)
             except Interrupted as stop:
