@@ -16,6 +16,7 @@ from runbook_lib import edits, postgres
 from runbook_lib.config import Environment
 from runbook_lib.dsn import Dsn, redact
 from runbook_lib.edits import FileEdit
+from runbook_lib.effects import RevisionReplay
 from runbook_lib.errors import RunbookError, SafetyError
 from runbook_lib.plan import Plan, Step, StepResult
 from runbook_lib.project import Project
@@ -141,9 +142,14 @@ def _run_revisions(step: Step, plan: Plan, stage: Stage) -> None:
         statement_timeout=stage.environment.statement_timeout,
         progress=lambda event: _show(event, stage),
     )
+    _require_done(runs, "")
+
+
+def _require_done(runs: Sequence[RevisionReplay], what: str) -> None:
+    """Raise RunbookError for the first revision that failed; ``what`` begins the sentence."""
     failed = [run for run in runs if run.status == "failed"]
     if failed:
-        raise RunbookError(f"{failed[0].revision_id} failed: {failed[0].error}")
+        raise RunbookError(f"{what}{failed[0].revision_id} failed: {failed[0].error}")
 
 
 _DOERS: dict[str, Doer] = {
@@ -198,9 +204,7 @@ def _downgrade(step: Step, stage: Stage) -> None:
         lock_timeout=stage.environment.lock_timeout,
         statement_timeout=stage.environment.statement_timeout,
     )
-    failed = [run for run in runs if run.status == "failed"]
-    if failed:
-        raise RunbookError(f"The downgrade of {failed[0].revision_id} failed: {failed[0].error}")
+    _require_done(runs, "The downgrade of ")
 
 
 _UNDOERS: dict[str, Doer] = {

@@ -22,6 +22,16 @@ from runbook_lib.artifacts import Artifact, from_json, to_json
 from runbook_lib.config import Environment
 from runbook_lib.errors import GateError, RunbookError, SafetyError
 
+PHASES = (
+    "00_current_state",
+    "01_backup",
+    "02_audit",
+    "03_cleanup",
+    "04_validation",
+    "05_deployment",
+    "06_prevention",
+    "90_rollback",
+)
 SEAL = "run.json"
 SIGNATURE = "run.json.dsse"
 EVENTS = "events.jsonl"

@@ -25,21 +25,13 @@ from runbook_lib.closing import DEPLOYMENT, begin, plan_digest, results, seal_ru
 from runbook_lib.config import Environment, find_config, load_environment
 from runbook_lib.engine import Interrupted, NotebookFailed, RunbookEngine
 from runbook_lib.errors import ConfigurationError, RunbookError
-from runbook_lib.evidence import PhaseResult, PhaseStatus, RunFolder, locked
+from runbook_lib.evidence import PHASES, PhaseResult, PhaseStatus, RunFolder, locked
 from runbook_lib.kernels import end_kernel, start_kernel
 from runbook_lib.parameters import declared_parameters
 from runbook_lib.scrub import Scrub, scrub_for
 from runbook_lib.seal import Sealed, require_key
 
-ALL = (
-    "00_current_state",
-    "01_backup",
-    "02_audit",
-    "03_cleanup",
-    "04_validation",
-    "05_deployment",
-    "06_prevention",
-)
+ALL = PHASES[:-1]  # a rollback is never part of a run
 WARM = ("runbook_lib.session", "runbook_lib.phases")
 Echo = Callable[[str], Any]
 

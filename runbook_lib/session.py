@@ -21,17 +21,6 @@ from runbook_lib.project import Project
 
 T = TypeVar("T")
 
-PHASES = (
-    "00_current_state",
-    "01_backup",
-    "02_audit",
-    "03_cleanup",
-    "04_validation",
-    "05_deployment",
-    "06_prevention",
-    "90_rollback",
-)
-
 # What has to be in the run's folder before a phase can begin.
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "03_cleanup": ("01_backup", "02_audit"),

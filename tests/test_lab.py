@@ -24,9 +24,8 @@ from browser import chromium, needs_chromium
 from runbook_lib import demo
 from runbook_lib.config import load_environment
 from runbook_lib.errors import ConfigurationError
-from runbook_lib.evidence import RunFolder
+from runbook_lib.evidence import PHASES, RunFolder
 from runbook_lib.lab import make_copies
-from runbook_lib.session import PHASES
 
 SMALL = ("--users", "50", "--transactions", "500")
 

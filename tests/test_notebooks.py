@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from runbook_lib.session import PHASES
+from runbook_lib.evidence import PHASES
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 FRONT = ("about", "parameters", "setup", "binding", "precondition", "expectation", "inspect")
