@@ -28,10 +28,36 @@ BOOTSTRAP = (
 )
 
 
+# Imports the agent's modules from their texts, under a name that no project has.
+LOADER = """
+import importlib.abc, importlib.util, os, sys
+
+class Loader(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    def find_spec(self, name, path=None, target=None):
+        if name in SOURCES:
+            return importlib.util.spec_from_loader(name, self, is_package=name == "runbook_agent")
+
+    def get_source(self, name):
+        return SOURCES[name]
+
+sys.meta_path.insert(0, Loader())
+from runbook_agent.main import main
+code = main()
+sys.stderr.flush()
+os._exit(code)  # threads of the project must not keep the process
+"""
+
+
 @cache
 def agent_source() -> bytes:
-    """Return the text of the agent, as it is sent."""
-    return resources.files("runbook_lib").joinpath("agent.py").read_bytes()
+    """Return the text of the agent as it is sent: one script that holds all of its modules."""
+    texts = {
+        ".".join(["runbook_agent", *([] if file.name == "__init__.py" else [file.name[:-3]])]):
+        file.read_text("utf-8").replace("runbook_lib.agent", "runbook_agent")
+        for file in sorted(resources.files("runbook_lib.agent").iterdir(), key=lambda f: f.name)
+        if file.name.endswith(".py")
+    }  # fmt: skip
+    return f"SOURCES = {texts!r}\n{LOADER}".encode()
 
 
 class Conversation:

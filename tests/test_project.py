@@ -596,8 +596,7 @@ def test_a_variable_that_holds_the_target_leads_to_the_shadow(
 
 
 def test_within_a_url_a_password_is_percent_encoded() -> None:
-    """The agent's text is one script, so its rule is asked for by the same text that is sent."""
-    from runbook_lib.agent import substituted
+    from runbook_lib.agent.surroundings import substituted
 
     address = {"user": "me", "password": "p@ss/%", "host": "h", "port": 1, "database": "d"}
     url = substituted("postgresql+asyncpg://{user}:{password}@{host}:{port}/{database}", address)

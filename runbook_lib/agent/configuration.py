@@ -1,0 +1,96 @@
+"""Configuration: the project's ``alembic.ini``, read as Alembic's command line does."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import inspect
+import os
+from typing import Any
+
+from runbook_lib.agent.surroundings import substituted
+from runbook_lib.agent.wire import Refused
+
+
+def load_alembic() -> None:
+    """Import Alembic before the project's folder is on the path: it may hold an ``alembic``."""
+    for name in ("alembic", "sqlalchemy"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise Refused(
+                "configuration",
+                f"The interpreter cannot import {name}: {error}.",
+                "Set [project] python to the interpreter of the project's virtual environment.",
+            ) from None
+    importlib.import_module("alembic.config")
+
+
+def load_config(request: dict[str, Any], stdout: Any = None) -> Any:
+    """Read ``alembic.ini`` (or ``[tool.alembic]``) as Alembic's command line does."""
+    from alembic.config import Config
+
+    ini, section = request["ini"], request["section"]
+    toml = "toml_file" in inspect.signature(Config.__init__).parameters and has_tool_section()
+    if not os.path.isfile(ini) and not toml:
+        raise Refused(
+            "configuration",
+            f"There is no {ini} in the project's folder {request['shown_root']}.",
+            "Set [project] root and ini in runbook.toml.",
+        )
+    options = [substituted(item, request.get("address")) for item in request["x"]]
+    namespace = argparse.Namespace(x=options or None, config=ini, name=section)
+    keywords: dict[str, Any] = {"ini_section": section, "cmd_opts": namespace}
+    keywords.update({"stdout": stdout} if stdout else {})
+    keywords.update({"toml_file": "pyproject.toml"} if toml else {})
+    config = Config(ini if os.path.isfile(ini) else None, **keywords)
+    require_section(config, request, toml)
+    fill_url(config, request.get("address"))
+    return config
+
+
+def has_tool_section() -> bool:
+    try:
+        with open("pyproject.toml", encoding="utf-8") as stream:
+            return "[tool.alembic" in stream.read()
+    except OSError:
+        return False
+
+
+def require_section(config: Any, request: dict[str, Any], toml: bool) -> None:
+    import configparser
+
+    try:
+        sections = config.file_config.sections()
+    except configparser.Error as error:
+        words = " ".join(str(error).split())
+        raise Refused(
+            "configuration", f"{request['ini']} cannot be read: {words}.", "Mend it."
+        ) from None
+    if request["section"] not in sections and not toml:
+        raise Refused(
+            "configuration",
+            f"{request['ini']} has no section [{request['section']}]; it has: "
+            f"{', '.join(sections) or 'none'}.",
+            "Set [project] section in runbook.toml.",
+        )
+
+
+def fill_url(config: Any, address: dict[str, Any] | None) -> None:
+    """Give ``sqlalchemy.url`` a value where the ini has none or the template's placeholder."""
+    if not address:
+        return
+    try:
+        given = config.get_main_option("sqlalchemy.url")
+    except Exception:
+        return
+    if not given or given.startswith("driver://"):
+        drivers = [name for name in ("psycopg2", "psycopg", "pg8000", "asyncpg") if has(name)]
+        driver = f"+{drivers[0]}" if drivers else ""
+        url = "postgresql" + driver + address["url"][len("postgresql") :]
+        config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+
+
+def has(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None

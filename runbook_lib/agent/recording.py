@@ -1,0 +1,92 @@
+"""Recording: what a revision sends while it runs, seen through SQLAlchemy's events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runbook_lib.agent.session import Session
+from runbook_lib.agent.statements import (
+    ROW_WORDS,
+    as_written,
+    ends_transaction,
+    is_reflection,
+    parts,
+    touches_rows,
+    word,
+)
+from runbook_lib.agent.wire import Channel, explain
+
+
+class Record:
+    """What is known of one revision while it runs."""
+
+    def __init__(self, revision_id: str) -> None:
+        self.revision_id = revision_id
+        self.statements: list[str] = []
+        self.changes: list[list[Any]] = []
+        self.seconds = 0.0
+        self.rows = 0
+        self.touches_rows = False
+        self.commits_inside = False
+        self.autocommit = False
+        self.lost = False
+        self.first_error = ""
+
+    def facts(self) -> dict[str, Any]:
+        names = ("statements", "changes", "seconds", "rows", "touches_rows", "commits_inside",
+                 "autocommit", "lost")  # fmt: skip
+        return {"revision": self.revision_id, **{name: getattr(self, name) for name in names}}
+
+
+class Recorder:
+    """Fills the ``current`` record while ``capturing``. Statements are sent on unless ``silent``.
+
+    ``in_block``: Alembic is inside an ``autocommit_block``, or on its way in or out.
+    """
+
+    def __init__(self, session: Session, channel: Channel, *, silent: bool) -> None:
+        self.session = session
+        self.channel = channel
+        self.silent = silent
+        self.current: Record | None = None
+        self.capturing = False
+        self.in_block = False
+
+    def install(self) -> None:
+        from sqlalchemy import event
+        from sqlalchemy.engine import Engine
+
+        event.listen(Engine, "before_cursor_execute", self.before_statement)
+        event.listen(Engine, "after_cursor_execute", self.after_statement)
+        event.listen(Engine, "commit", self.after_commit)
+        event.listen(Engine, "handle_error", self.on_error)
+
+    def before_statement(
+        self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> None:
+        record = self.current
+        if not self.capturing or record is None:
+            return
+        if ends_transaction(statement) and not self.in_block:
+            record.commits_inside = True
+        if is_reflection(statement):
+            return
+        text = as_written(statement, context)
+        record.statements.append(text)
+        record.touches_rows = record.touches_rows or touches_rows(text)
+        if not self.silent:
+            self.channel.send("statement", revision=record.revision_id, text=text)
+
+    def after_statement(self, conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if self.capturing and self.current:
+            pieces = parts(statement)
+            if pieces and word(pieces[-1]) in (*ROW_WORDS, "WITH"):
+                self.current.rows += max(0, getattr(cursor, "rowcount", 0) or 0)
+
+    def after_commit(self, conn: Any) -> None:
+        if self.capturing and self.current and not self.in_block and self.session.is_ours(conn):
+            self.current.commits_inside = True
+
+    def on_error(self, context: Any) -> None:
+        if self.capturing and self.current and not self.current.first_error:
+            self.current.first_error = explain(context.original_exception)

@@ -1,0 +1,393 @@
+"""Runner: the project's env.py, with functions of our own in place of Alembic's commands."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+import traceback
+from typing import Any, Iterable, Iterator  # noqa: UP035  (Python 3.9 at run time)
+
+from runbook_lib.agent import loading
+from runbook_lib.agent.collecting import loaded_sources, versions
+from runbook_lib.agent.configuration import load_alembic, load_config
+from runbook_lib.agent.connections import Redirect
+from runbook_lib.agent.effects import Witness
+from runbook_lib.agent.overlay import Overlay
+from runbook_lib.agent.recording import Record, Recorder
+from runbook_lib.agent.session import Session, driver_version, server_version
+from runbook_lib.agent.tree import load_script, relative, version_locations
+from runbook_lib.agent.wire import Channel, Refused, explain
+
+
+class Runner:
+    """One run of one request: describe, replay, upgrade, downgrade, stamp or state."""
+
+    def __init__(self, request: dict[str, Any], channel: Channel) -> None:
+        self.request = request
+        self.channel = channel
+        self.replaying = request["op"] == "replay"
+        self.redirect = Redirect(request)
+        self.session = Session()
+        self.recorder = Recorder(self.session, channel, silent=self.replaying)
+        self.witness = Witness(self.session, request.get("snapshot") or {})
+        self.settings: dict[str, Any] = {}
+        self.promised: set[str] | None = None
+        self.finished: list[str] = []
+        self.failed: set[str] = set()
+        self.skipped: set[str] = set()
+        self.tainted = False
+        self.roles: set[str] = set()
+        self.keywords: dict[str, Any] = {}
+        self.overlay: Overlay | None = None
+
+    # Set-up
+
+    def start(self) -> None:
+        """Import Alembic, put every hook in its place, then load the tree's configuration."""
+        load_alembic()
+        self.redirect.install()
+        self.config = load_config(self.request)
+        self.script = load_script(self.config, self.request)
+        if self.request.get("edits"):
+            self.overlay = Overlay(self.script, self.request["edits"])
+            self.overlay.build()
+            self.overlay.use()
+            self.script = load_script(self.config, self.request)
+        self._hook_alembic()
+        self.recorder.install()
+        if self.replaying:
+            loading.install()
+
+    def _hook_alembic(self) -> None:
+        from alembic.runtime import migration
+        from alembic.runtime.environment import EnvironmentContext
+
+        configure, runner = EnvironmentContext.configure, self
+        run_migrations = migration.MigrationContext.run_migrations
+        update_to_step = migration.HeadMaintainer.update_to_step
+        autocommit_block = migration.MigrationContext.autocommit_block
+
+        def configured(env: Any, *args: Any, **keywords: Any) -> None:
+            runner.settings = dict(keywords)
+            if runner.replaying:
+                keywords["transaction_per_migration"] = True
+            configure(env, *args, **keywords)
+            runner.configured(env.get_context())
+
+        def running(context: Any, **keywords: Any) -> None:
+            runner.keywords = keywords
+            run_migrations(context, **keywords)
+            if runner.request.get("commit"):
+                runner.session.settle()
+
+        def updated(maintainer: Any, step: Any) -> None:
+            update_to_step(maintainer, step)
+            runner.promised = set(maintainer.heads)
+
+        @contextlib.contextmanager
+        def block(context: Any) -> Iterator[None]:
+            if runner.recorder.current:
+                runner.recorder.current.autocommit = True
+            runner.recorder.in_block = True
+            try:
+                with autocommit_block(context):
+                    yield
+            finally:
+                runner.recorder.in_block = False
+
+        replacements: list[tuple[Any, str, Any]] = [
+            (EnvironmentContext, "configure", configured),
+            (migration.MigrationContext, "run_migrations", running),
+            (migration.MigrationContext, "autocommit_block", block),
+            (migration.HeadMaintainer, "update_to_step", updated),
+        ]
+        for owner, name, function in replacements:
+            setattr(owner, name, function)
+
+    # What env.py configured
+
+    def configured(self, context: Any) -> None:
+        """Note the migration context; in a replay, let its version table hold ids of any length."""
+        if context.connection is None:
+            return
+        self.session.context = context
+        if self.replaying:
+            from sqlalchemy import Text
+
+            context._version.c.version_num.type = Text()
+            self._prepare_version_table(context)
+
+    def _prepare_version_table(self, context: Any) -> None:
+        quote = context.dialect.identifier_preparer.quote
+        schema = context.version_table_schema
+        name = quote(context.version_table)
+        name = f"{quote(schema)}.{name}" if schema else name
+        widen = f"ALTER TABLE IF EXISTS {name} ALTER COLUMN version_num TYPE text"
+        idle = not self.session.in_transaction()
+        if schema:
+            self.session.raw(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}", fetch=False)
+        self.session.raw(widen, fetch=False)
+        if idle:
+            self.session.driver_connection().commit()
+
+    def describe(self) -> dict[str, Any]:
+        context, settings = self.session.context, self.settings
+        locations = version_locations(self.script)
+        return {
+            **versions(),
+            "driver": context.dialect.driver,
+            "driver_version": driver_version(context.dialect),
+            "is_async": bool(getattr(context.dialect, "is_async", False)),
+            "script_location": relative(os.path.abspath(str(self.script.dir)), locations),
+            "version_table": context.version_table,
+            "version_table_schema": context.version_table_schema or "",
+            "transaction_per_migration": bool(settings.get("transaction_per_migration", False)),
+            "has_metadata": settings.get("target_metadata") is not None,
+            "include_schemas": bool(settings.get("include_schemas", False)),
+        }
+
+    # Steps
+
+    def steps(self, rows: Any, context: Any) -> Iterator[Any]:
+        """Give Alembic its steps one by one, each wrapped to be seen and timed."""
+        self.promised = set(rows)
+        if self.request.get("only"):
+            self._run_only(context)
+            return
+        chosen = [step for step in self._plan(rows) if self._allowed(step)]
+        for number, step in enumerate(chosen, 1):
+            if hasattr(step, "revision"):
+                self._wrap(step, number, len(chosen))
+            yield step
+            self._leave()
+
+    def _plan(self, rows: Any) -> list[Any]:
+        operation = self.request["op"]
+        target: Any = self.request["target"]
+        if operation == "downgrade":
+            return list(self.script._downgrade_revs(target, rows))
+        if operation == "stamp":
+            return list(self.script._stamp_revs(tuple(target), rows))
+        return list(self.script._upgrade_revs(target, rows))
+
+    def _allowed(self, step: Any) -> bool:
+        if not self.replaying:
+            return True
+        revision = step.revision
+        blocked = self.failed | self.skipped | set(self.request.get("skip", []))
+        if revision.revision in blocked or blocked.intersection(parents(revision)):
+            if revision.revision not in self.failed:
+                self.skipped.add(revision.revision)
+            return False
+        return True
+
+    def _wrap(self, step: Any, number: int, total: int) -> None:
+        function, revision_id = step.migration_fn, step.revision.revision
+        self.channel.send("started", revision=revision_id, number=number, total=total)
+
+        def migrate(**keywords: Any) -> None:
+            self._perform(revision_id, function, keywords)
+
+        step.migration_fn = migrate
+
+    def _run_only(self, context: Any) -> None:
+        """Run exactly the named revisions, in order; the version rows stay as they are."""
+        names = self.request["only"]
+        for number, name in enumerate(names, 1):
+            module = self.script.get_revision(name).module
+            function = module.downgrade if self.request["op"] == "downgrade" else module.upgrade
+            self.channel.send("started", revision=name, number=number, total=len(names))
+            with context.begin_transaction(_per_migration=True):
+                self._perform(name, function, self.keywords)
+            self._leave()
+
+    def _perform(self, revision_id: str, function: Any, keywords: dict[str, Any]) -> None:
+        """Run one revision's function and see what it does, within its own transaction."""
+        record = self.recorder.current = Record(revision_id)
+        before = self.witness.moment()
+        if self.replaying and self.witness.catalog is None:
+            self.channel.send("baseline", objects=self.witness.begin())
+        started = time.perf_counter()
+        self.recorder.capturing = True
+        try:
+            function(**keywords)
+        finally:
+            self.recorder.capturing = False
+            record.seconds = time.perf_counter() - started
+        after = self.witness.moment()
+        if before and after and before[:2] != after[:2] and not record.autocommit:
+            record.commits_inside = True
+        if self.replaying and after:
+            self.witness.note(record, before, after)
+
+    def _leave(self) -> None:
+        """The revision and its version row are done (and committed, if each is by itself)."""
+        record, self.recorder.current = self.recorder.current, None
+        if record is None:
+            return
+        if self.replaying:
+            settled = self.session.settle()
+            record.lost = settled or self.tainted
+            self.tainted = record.lost and not self.settings.get("transaction_per_migration")
+        self.finished.append(record.revision_id)
+        self.channel.send("finished", **record.facts())
+
+    # Operations
+
+    def run_env(self, function: Any, **options: Any) -> None:
+        """Run the project's env.py, with ``function`` in place of Alembic's command."""
+        from alembic.runtime.environment import EnvironmentContext
+
+        given = {"as_sql": False, "starting_rev": None, "tag": None, **options}
+        with EnvironmentContext(self.config, self.script, fn=function, **given):
+            self.script.run_env()
+        if self.session.context is None:
+            raise Refused(
+                "project",
+                "env.py configured no database connection.",
+                "The runbook needs env.py's online mode: context.configure(connection=...).",
+            )
+
+    def op_describe(self) -> None:
+        self.run_env(lambda rows, context: [], dont_mutate=True)
+        self.channel.send("described", **self.describe())
+
+    def op_replay(self) -> None:
+        while not self._replay_once():
+            pass
+        for revision_id in sorted(self.skipped):
+            self.channel.send("skipped", revision=revision_id)
+        self.channel.send("described", **self.describe())
+        self._finish()
+
+    def _replay_once(self) -> bool:
+        """Run what can run. False when a revision failed, and its siblings wait for a next time."""
+        try:
+            self.run_env(self.steps, destination_rev=self.request["target"])
+        except (Exception, SystemExit) as error:
+            if self.recorder.current is None:
+                raise
+            if not self._create_role(error):
+                self._fail(error)
+            self.recorder.current = None
+            return False
+        return True
+
+    def op_upgrade(self) -> None:
+        try:
+            self.run_env(self.steps, destination_rev=self.request["target"])
+        except (Exception, SystemExit) as error:
+            if self.recorder.current is None:
+                raise
+            self._fail(error)
+        self._finish()
+
+    op_downgrade = op_upgrade
+    op_stamp = op_upgrade
+
+    # Failures
+
+    def _fail(self, error: BaseException) -> None:
+        record = self.recorder.current
+        if record is None:
+            raise error
+        self.failed.add(record.revision_id)
+        if self.replaying:
+            kept = self.session.fresh(self.session.rows) == sorted(self.promised or ())
+            changed = self.session.fresh(self.witness.reread)
+            record.changes = changed if kept else []
+        message = self.describe_error(error, record)
+        self.channel.send("failed", error=message, **record.facts())
+
+    def describe_error(self, error: BaseException, record: Record | None) -> str:
+        text = explain(error)
+        if record and record.first_error and record.first_error not in text:
+            text += f" (after an error that the revision swallowed: {record.first_error})"
+        where = self.where(error)
+        return f"{text} ({where})" if where else text
+
+    def where(self, error: BaseException) -> str:
+        """Return the last line of the project's own files that the error passed through."""
+        found = ""
+        root = os.getcwd() + os.sep
+        for frame in traceback.extract_tb(error.__traceback__):
+            path = self.overlay.original(frame.filename) if self.overlay else frame.filename
+            if path.startswith(root) and "-packages" + os.sep not in path:
+                found = f"{os.path.relpath(path, root)}:{frame.lineno}"
+        return found
+
+    def _create_role(self, error: BaseException) -> bool:
+        """Create a role that the shadow's server lacks, once, where that is allowed."""
+        found = re.search(r'role "([^"]+)" does not exist', explain(error))
+        if not found or found[1] in self.roles or not self.request.get("create_roles"):
+            return False
+        self.roles.add(found[1])
+        name = '"' + found[1].replace('"', '""') + '"'
+
+        def create(connection: Any) -> None:
+            cursor = connection.connection.cursor()
+            cursor.execute(f"CREATE ROLE {name} NOLOGIN")
+            connection.connection.commit()
+
+        try:
+            self.session.fresh(create)
+        except Exception:
+            return False
+        return True
+
+    # The end
+
+    def _finish(self) -> None:
+        """Read the version rows on a new connection and compare them with what was promised."""
+        rows, server, text = self.session.fresh(self._last_look)
+        if text and not self.witness.is_exact(text):
+            self.channel.send("inexact")
+        self.channel.send(
+            "final",
+            rows=rows,
+            promised=sorted(self.promised or ()),
+            lost=[] if self.failed else self._lost(rows),
+            rolled_back=self._undone(rows) if self.failed and not self.replaying else [],
+            version_table=self.witness.version_table,
+            server=server,
+            sources=loaded_sources(),
+        )
+
+    def _last_look(self, connection: Any) -> tuple[list[str], str, str]:
+        """Return version rows, server version and, where it was put together, the catalog."""
+        text = self.witness.snapshot_over(connection) if self.witness.partial else ""
+        return self.session.rows(connection), server_version(connection), text
+
+    def _lost(self, rows: list[str]) -> list[str]:
+        """Return the revisions that were reported as done and are not recorded."""
+        if self.request.get("only") or sorted(self.promised or ()) == rows:
+            return []
+        if self.request["op"] == "stamp":
+            return sorted(set(self.promised or ()).symmetric_difference(rows))
+        return self._undone(rows) or self.finished[-1:]
+
+    def _undone(self, rows: list[str]) -> list[str]:
+        """Return the finished revisions of which the version rows know nothing."""
+        if self.request.get("only"):
+            return [] if self.settings.get("transaction_per_migration") else self.finished
+        known = self._recorded(rows)
+        down = self.request["op"] == "downgrade"
+        return [item for item in self.finished if (item in known) == down]
+
+    def _recorded(self, rows: Iterable[str]) -> set[str]:
+        found: set[str] = set()
+        waiting = list(rows)
+        while waiting:
+            item = waiting.pop()
+            if item not in found:
+                found.add(item)
+                with contextlib.suppress(Exception):  # a row that no file has
+                    waiting.extend(parents(self.script.get_revision(item)))
+        return found
+
+
+def parents(revision: Any) -> set[str]:
+    """Return the ids that a revision needs: its down_revisions and what it depends on."""
+    return set(revision._all_down_revisions)

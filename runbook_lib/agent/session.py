@@ -1,0 +1,102 @@
+"""Session: the migration's own connection, used without SQLAlchemy noticing, and new ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from typing import Any, Callable, Iterator  # noqa: UP035  (Python 3.9 at run time)
+
+
+class Session:
+    """What env.py configured. ``context`` is Alembic's MigrationContext, None before that."""
+
+    def __init__(self) -> None:
+        self.context: Any = None
+
+    def in_transaction(self) -> bool:
+        return bool(self.context.connection.in_transaction())
+
+    def driver_connection(self) -> Any:
+        return self.context.connection.connection
+
+    def raw(self, statement: str, *, fetch: bool = True) -> Any:
+        """Run one statement on the migration's own connection; return its first row."""
+        cursor = self.driver_connection().cursor()
+        try:
+            cursor.execute(statement)
+            return cursor.fetchone() if fetch else None
+        finally:
+            cursor.close()
+
+    def is_ours(self, connection: Any) -> bool:
+        """Say whether a SQLAlchemy connection holds the migration's own driver connection."""
+        try:
+            return bool(
+                connection.connection.dbapi_connection
+                is self.context.connection.connection.dbapi_connection
+            )
+        except Exception:
+            return False
+
+    def fresh(self, work: Callable[[Any], Any]) -> Any:
+        """Run ``work`` with a new SQLAlchemy connection over the project's driver."""
+        from sqlalchemy.pool import NullPool
+
+        url = f"postgresql+{self.context.dialect.driver}://"
+        if not getattr(self.context.dialect, "is_async", False):
+            from sqlalchemy import create_engine
+
+            with create_engine(url, poolclass=NullPool).connect() as connection:
+                return work(connection)
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        async def main() -> Any:
+            async with create_async_engine(url, poolclass=NullPool).connect() as connection:
+                return await connection.run_sync(work)
+
+        return asyncio.run(main())
+
+    @contextlib.contextmanager
+    def on(self, connection: Any) -> Iterator[None]:
+        """Let another connection stand in for the migration's own, for the time of a block."""
+        kept, self.context.connection = self.context.connection, connection
+        try:
+            yield
+        finally:
+            self.context.connection = kept
+
+    def rows(self, connection: Any) -> list[str]:
+        """Return the version rows, sorted; none where there is no version table."""
+        from sqlalchemy import inspect, select
+
+        context = self.context
+        if not inspect(connection).has_table(context.version_table, context.version_table_schema):
+            return []
+        column = context._version.c.version_num
+        return sorted(str(row[0]) for row in connection.execute(select(column)))
+
+    def settle(self) -> bool:
+        """Commit what was left in a transaction that nobody is going to commit."""
+        connection = self.context.connection
+        if not connection.in_transaction() or not hasattr(connection, "commit"):
+            return False
+        own = self.context._transaction
+        if own is not None and connection.get_transaction() is own:
+            return False
+        if getattr(connection, "_trans_context_manager", None) is not None:
+            return False
+        connection.commit()
+        return True
+
+
+def server_version(connection: Any) -> str:
+    cursor = connection.connection.cursor()
+    cursor.execute("SELECT current_setting('server_version')")
+    return str(cursor.fetchone()[0])
+
+
+def driver_version(dialect: Any) -> str:
+    module = getattr(dialect, "dbapi", None) or getattr(dialect, "loaded_dbapi", None)
+    real = sys.modules.get(dialect.driver, module)
+    return str(getattr(real, "__version__", "")).split()[0] if real else ""

@@ -1,0 +1,102 @@
+"""Statements: what a text of SQL does, told without running it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.S)
+LITERALS = re.compile(r"'(?:[^']|'')*'", re.S)
+BODIES = re.compile(r"(\$\w*\$).*?\1", re.S)
+WRITES = re.compile(
+    r"\b(INSERT\s+INTO|UPDATE\s+(ONLY\s+)?[^\s;]+\s+(AS\s+\w+\s+)?SET|DELETE\s+FROM|MERGE\s+INTO|"
+    r"TRUNCATE|COPY)\b",
+    re.I,
+)
+ROW_WORDS = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE")
+HARMLESS = (*ROW_WORDS, "SET", "RESET", "SHOW", "SELECT", "WITH", "VALUES", "TABLE", "EXPLAIN",
+            "SAVEPOINT", "RELEASE", "LOCK")  # fmt: skip
+ENDINGS = ("COMMIT", "END", "ROLLBACK", "ABORT")
+
+
+def parts(statement: str) -> list[str]:
+    """Return the statements of a text, without comments, literals and function bodies."""
+    text = LITERALS.sub("''", COMMENTS.sub(" ", statement))
+    pieces = (part.strip(" \t\r\n(") for part in BODIES.sub(" ", text).split(";"))
+    return [part for part in pieces if part]
+
+
+def word(part: str) -> str:
+    found = re.match(r"[A-Za-z]+", part)
+    return found[0].upper() if found else ""
+
+
+def touches_rows(statement: str) -> bool:
+    """Say whether a text would change rows, even where the shadow has none."""
+    for part in parts(statement):
+        first = word(part)
+        if first in ROW_WORDS or (first in ("WITH", "EXPLAIN") and WRITES.search(part)):
+            return True
+        if first == "DO" and WRITES.search(COMMENTS.sub(" ", statement)):
+            return True
+    return False
+
+
+def may_change_schema(statement: str) -> bool:
+    """Say whether a text could change the catalog. Errs on the side of yes."""
+    for part in parts(statement):
+        first = word(part)
+        if first not in HARMLESS:
+            return True
+        if first in ("SELECT", "WITH", "TABLE", "EXPLAIN", "VALUES"):
+            reads_catalog = "pg_catalog." in part
+            if re.search(r"\bINTO\b", part, re.I) or ("(" in part and not reads_catalog):
+                return True
+    return False
+
+
+def as_written(statement: str, context: Any) -> str:
+    """Undo what SQLAlchemy's compiler does to percent signs for some drivers."""
+    doubled = getattr(context, "compiled", None) is not None
+    if doubled and context.dialect.paramstyle in ("format", "pyformat"):
+        statement = statement.replace("%%", "%")
+    return statement.strip()
+
+
+NAME = r'((?:"[^"]+"|[\w$]+)(?:\.(?:"[^"]+"|[\w$]+))*)'
+SIMPLE = {
+    "table": rf"CREATE TABLE (?:IF NOT EXISTS )?{NAME} ?\("
+    r"(?!.*\b(?:LIKE|INHERITS|PARTITION|AS)\b)",
+    "index": rf"CREATE (?:UNIQUE )?INDEX (?:CONCURRENTLY )?(?:IF NOT EXISTS )?{NAME} ON {NAME}",
+    "alter": rf"ALTER TABLE (?:IF EXISTS )?{NAME} (?!.*\b(?:RENAME|SCHEMA|ATTACH|DETACH|INHERIT|"
+    r"OWNER|CASCADE|OF|TRIGGER|RULE|PARTITION|TABLESPACE)\b)(?:ADD|DROP|ALTER|VALIDATE)\b",
+    "drop table": rf"DROP TABLE (?:IF EXISTS )?{NAME}$",
+    "drop index": rf"DROP INDEX (?:CONCURRENTLY )?(?:IF EXISTS )?{NAME}$",
+}
+
+
+def simple_tables(statement: str) -> list[tuple[str, str]] | None:
+    """Return (form, table or index) of statements that change nothing beyond one table.
+
+    None: the text has a statement of another kind, whose reach only the whole catalog shows.
+    """
+    found: list[tuple[str, str]] = []
+    for part in parts(statement) if may_change_schema(statement) else []:
+        text = re.sub(r"\bON (DELETE|UPDATE) CASCADE\b", "", " ".join(part.split()), flags=re.I)
+        forms = ((form, re.match(pattern, text, re.I)) for form, pattern in SIMPLE.items())
+        hit = next(((form, match) for form, match in forms if match), None)
+        if hit is None and may_change_schema(part):
+            return None
+        if hit:
+            found.append((hit[0], hit[1][hit[1].re.groups]))
+    return found
+
+
+def is_reflection(statement: str) -> bool:
+    """SQLAlchemy's own questions to the catalog are no part of what a revision does."""
+    return statement.lstrip()[:6].upper() == "SELECT" and "pg_catalog." in statement
+
+
+def ends_transaction(statement: str) -> bool:
+    ending = [part for part in parts(statement) if word(part) in ENDINGS]
+    return any(not re.match(r"ROLLBACK\s+(\w+\s+)?TO\b", part, re.I) for part in ending)

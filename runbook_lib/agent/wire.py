@@ -1,0 +1,72 @@
+"""Wire: what the agent answers, refuses, and when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+from typing import Any
+
+
+class Refused(Exception):
+    """Something that a person has to mend; ``kind`` names the error class on the other side."""
+
+    def __init__(self, kind: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.kind, self.message, self.hint = kind, message, hint
+
+
+class Channel:
+    """The original standard output, taken away from everyone else in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
+
+    def send(self, event: str, **fields: Any) -> None:
+        line = json.dumps({"event": event, **fields}, default=str)
+        with self._lock:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+
+CHILDREN: list[subprocess.Popen[str]] = []
+
+
+def watch_input() -> None:
+    """End the process when the other side of standard input is gone."""
+    given = os.dup(0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+
+    def watch() -> None:
+        while os.read(given, 1024):
+            pass
+        for child in CHILDREN:
+            kill_group(child)
+        os._exit(70)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def kill_group(child: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def explain(error: BaseException) -> str:
+    """Return what an error says, without the parameters that SQLAlchemy adds to it."""
+    cause: Any = getattr(error, "orig", None) or error
+    given = cause.args[0] if getattr(cause, "args", None) else ""
+    if isinstance(given, dict) and "M" in given:  # pg8000
+        text = " ".join(str(given[key]) for key in ("M", "D", "H") if key in given)
+    else:
+        text = re.sub(r"^<class '[\w.]*?(\w+)'>: ", "", str(cause))
+    text = " ".join(text.split())
+    plain = type(cause).__module__.split(".")[0] in ("psycopg2", "psycopg", "sqlalchemy", "pg8000")
+    named = plain or type(cause).__name__ in ("CommandError", "Refused")
+    return text if named and text else f"{type(cause).__name__}: {text}".rstrip(": ")
