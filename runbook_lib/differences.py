@@ -176,11 +176,15 @@ def _renaming(key: str, name: str) -> Drift:
 
 
 def data_of(key: str) -> tuple[tuple[str, str], ...]:
-    """Return (table, condition) under which dropping the object loses data; none if it cannot."""
+    """Return (table, condition) under which dropping the object loses data; none if it cannot.
+
+    A value is data even where it equals the column's default: nobody can tell it from one that
+    somebody meant. A composite whose fields are all NULL is a value too, other than to IS NULL.
+    """
     kind, name = split(key)
     if kind == "table":
         return ((sql_name(name), "true"),)
     if kind == "column":
         table, column = member(name)
-        return ((table, f"{identifier(column)} IS NOT NULL"),)
+        return ((table, f"pg_catalog.num_nonnulls({identifier(column)}) > 0"),)
     return ()

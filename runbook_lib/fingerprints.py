@@ -34,7 +34,7 @@ class TableFingerprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableProof:
-    """The rows of one table before and after, over the columns that both have."""
+    """The rows of one table before and after, over the columns that it had before."""
 
     table: str
     rows_before: int
@@ -83,8 +83,9 @@ def fingerprints(
 
     A partitioned table is told by its partitions; what belongs to an extension, temporary and
     foreign tables are left out. ``columns`` restricts the work to the tables that it names, over
-    the columns that it names; one that has lost any of them is left out. All tables are read at
-    one instant. Raises GateError, which names the privilege that is missing.
+    the columns that it names; one that is gone is read as NULL, and is not among the columns of
+    the result. All tables are read at one instant. Raises GateError, which names the privilege
+    that is missing.
     """
     with _still(connection):
         found = _fingerprints(connection, columns, exclude)
@@ -99,20 +100,24 @@ def _fingerprints(
     ):
         table = _PREFIX[kind] + name
         wanted = present if columns is None else columns.get(table)
-        if wanted is None or name in exclude or not set(wanted) <= set(present):
+        if wanted is None or name in exclude:
             continue
         rows, digest = 0, "not populated"
         chosen = tuple(sorted(wanted, key=str.encode))
         if populated:
-            rows, digest = _read(connection, kind, name, chosen)
-        yield TableFingerprint(table=table, columns=chosen, rows=rows, digest=digest)
+            rows, digest = _read(connection, kind, name, chosen, frozenset(present))
+        kept = tuple(column for column in chosen if column in present)
+        yield TableFingerprint(table=table, columns=kept, rows=rows, digest=digest)
 
 
 def _read(
-    connection: Connection, kind: str, name: str, columns: tuple[str, ...]
+    connection: Connection, kind: str, name: str, columns: tuple[str, ...], present: Collection[str]
 ) -> tuple[int, str]:
     """Return the count and the digest: two sums, modulo 2^64, of 64-bit hashes of the rows."""
-    cells = ", ".join(f"t.{quote_ident(column, connection)}::text" for column in columns)
+    cells = ", ".join(
+        f"t.{quote_ident(column, connection)}::text" if column in present else "NULL"
+        for column in columns
+    )
     if kind == "S":
         return 1, _sequence_state(connection, name)
     statement = (
@@ -120,7 +125,7 @@ def _read(
         " coalesce(sum(hashtextextended(r, 7640891576956012809)), 0)::text"
         f' FROM (SELECT ROW({cells})::text COLLATE "C" AS r FROM ONLY {name} t) rows'
     )
-    ((rows, *sums),) = _query(connection, statement, name)
+    ((rows, *sums),) = query(connection, statement, name)
     return rows, "".join(f"{int(value) & _MASK:016x}" for value in sums)
 
 
@@ -130,13 +135,14 @@ def _sequence_state(connection: Connection, name: str) -> str:
         f"SELECT s.last_value, s.is_called, p.seqincrement FROM {name} s, pg_sequence p"
         f" WHERE p.seqrelid = %s::regclass"
     )
-    ((last, called, increment),) = _query(connection, statement, name, (name,))
+    ((last, called, increment),) = query(connection, statement, name, (name,))
     return f"{last} {'called' if called else 'fresh'} by {increment}"
 
 
-def _query(
+def query(
     connection: Connection, statement: str, name: str, parameters: Any = None
 ) -> list[tuple[Any, ...]]:
+    """Run a query over the relation ``name``. Raises GateError with the privilege that it lacks."""
     try:
         return fetch(connection, statement, parameters)
     except pg_errors.InsufficientPrivilege as error:
@@ -189,7 +195,8 @@ def compare_rows(
 ) -> tuple[TableProof, ...]:
     """Compare the tables as they are now with their fingerprints, over the columns of ``before``.
 
-    A table that is gone, or has lost one of the columns, is unequal with -1 rows after. A
+    A column that is gone counts as NULL in every row: nothing is lost where nothing stood in it.
+    A table that is gone, or has lost a column with values, is unequal with -1 rows after. A
     sequence is equal when it has not gone back, since it hands out numbers outside transactions;
     a materialized view when it is there, since its rows are derived and may be refreshed.
     """
@@ -199,11 +206,13 @@ def compare_rows(
 
 
 def _proof(before: TableFingerprint, after: TableFingerprint | None) -> TableProof:
+    equal = after is not None and _equal(before, after)
+    whole = after is not None and (equal or set(before.columns) <= set(after.columns))
     return TableProof(
         table=before.table,
         rows_before=before.rows,
-        rows_after=after.rows if after else GONE,
-        equal=after is not None and _equal(before, after),
+        rows_after=after.rows if after and whole else GONE,
+        equal=equal,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from runbook_lib import catalog, differences, postgres
+from runbook_lib import catalog, differences, fingerprints, postgres
 from runbook_lib.catalog import Catalog
 from runbook_lib.forensics import Target
 from runbook_lib.versions import VersionRows
@@ -53,7 +53,12 @@ def look(connection: Any, schema: str, table: str) -> Look:
 
 
 def filled(connection: Any, keys: Iterable[str]) -> tuple[str, ...]:
-    """Return which of the tables and columns, named by their keys, hold data."""
+    """Return which of the tables and columns, named by their keys, hold data.
+
+    Raises GateError where the user may not read them whole.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SET row_security = off")  # hidden rows are an error, and not none
     return tuple(
         key
         for key in keys
@@ -63,7 +68,7 @@ def filled(connection: Any, keys: Iterable[str]) -> tuple[str, ...]:
 
 def _exists(connection: Any, table: str, condition: str) -> bool:
     sql = f"SELECT EXISTS (SELECT FROM {table} WHERE {condition})"
-    return bool(postgres.fetch(connection, sql)[0][0])
+    return bool(fingerprints.query(connection, sql, table)[0][0])
 
 
 def read_versions(connection: Any, schema: str, table: str) -> VersionRows:

@@ -152,17 +152,6 @@ def _would_lose(situation: Situation) -> list[Refusal]:
         )
         for key in situation.seen.filled
         if situation.decisions.get(key) == "revert"
-    ] + [
-        Refusal(
-            code="drift-extra",
-            reason=f"{item.object} is to be reverted, but the runbook drops no single column. "
-            "Drop it by hand, or adopt or ignore it.",
-        )
-        for item in situation.drawn.drift
-        if item.kind == "extra"
-        and item.object.startswith("column:")
-        and situation.decisions.get(item.object) == "revert"
-        and item.object not in situation.seen.filled
     ]
 
 

@@ -204,13 +204,11 @@ def meant(plan: Plan, proof: TableProof) -> bool:
     """Whether a revision that the plan runs changes rows of this table, losing none.
 
     A table that the plan drops is meant to go: its step refuses one that holds rows. A revision
-    may drop an empty table, and the sequences of any.
+    may drop an empty table, and the sequences of any; so may a step that reverts what was added.
     """
     if proof.rows_after < proof.rows_before:
         rowless = not proof.rows_before or proof.table.startswith(SEQUENCE)
-        return proof.rows_after < 0 and (
-            proof.table in plan.drops or (rowless and _runs_revisions(plan))
-        )
+        return proof.rows_after < 0 and (proof.table in plan.drops or (rowless and _may_drop(plan)))
     name = re.escape(catalog.parts(proof.table)[-1].strip('"'))
     verb = rf"\b(?:UPDATE|INSERT\s+INTO)\s+(?:ONLY\s+)?(?:[\w\"]+\.)?\"?{name}\b"
     return any(
@@ -221,8 +219,8 @@ def meant(plan: Plan, proof: TableProof) -> bool:
     )
 
 
-def _runs_revisions(plan: Plan) -> bool:
-    return any(step.kind == "run-revisions" for step in plan.steps)
+def _may_drop(plan: Plan) -> bool:
+    return any(step.kind == "run-revisions" or "drift-extra" in step.answers for step in plan.steps)
 
 
 def _some(keys: Sequence[str]) -> str:

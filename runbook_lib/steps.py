@@ -13,6 +13,9 @@ from runbook_lib.edits import FileEdit
 from runbook_lib.identifiers import identifier, literal, sql_name, unquoted
 from runbook_lib.plan import Step
 
+# Rows that row-level security hides from the user would be taken for none: an error instead.
+ALL_ROWS = "SET LOCAL row_security = off"
+
 
 def edit_files(edits: Sequence[FileEdit], answers: tuple[str, ...]) -> Step:
     return Step(
@@ -62,7 +65,7 @@ def drop_empty(drops: Sequence[Statement]) -> Step:
     return Step(
         kind="run-sql",
         title=f"Drop what holds no data and is to be reverted: {objects}",
-        sql=(*_require_empty(drops), *(ddl.guarded(item) for item in drops)),
+        sql=(ALL_ROWS, *_require_empty(drops), *(ddl.guarded(item) for item in drops)),
         reverse=_reverse(drops),
         reversible=all(item.reverse for item in drops),
         lock=_locks(drops),

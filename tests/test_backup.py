@@ -421,6 +421,8 @@ class TestCompareRows:
             ("DELETE FROM t WHERE id = 1", 1, False),
             ("INSERT INTO t VALUES (3, 'c')", 3, False),
             ("ALTER TABLE t DROP COLUMN name", -1, False),
+            ("ALTER TABLE t DROP COLUMN unused", 2, True),
+            ("ALTER TABLE t DROP COLUMN unused, ALTER name TYPE int USING 1", -1, False),
             ("DROP TABLE t", -1, False),
         ],
     )
@@ -429,7 +431,7 @@ class TestCompareRows:
     ) -> None:
         execute(
             database,
-            "CREATE TABLE t (id int PRIMARY KEY, name text)",
+            "CREATE TABLE t (id int PRIMARY KEY, name text, unused text)",
             "INSERT INTO t VALUES (1, 'a'), (2, 'b')",
         )
         before = state_of(database)[1]

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy
 from conftest import execute
 
+from runbook_lib import steps
 from runbook_lib.catalog import EMPTY, PREPARE_SQL, Catalog, diff, snapshot
 from runbook_lib.ddl import Statement, create_statements, guarded
 from runbook_lib.dsn import Dsn
@@ -180,6 +181,24 @@ def test_an_invalid_index_is_built_anew(pair: tuple[Dsn, Dsn]) -> None:
     run(pair[0], [one.sql for one in statements])
     assert unlike(read(pair[0]), after) == []
     assert needed(pair[0], statements) == []
+
+
+def test_rows_that_row_level_security_hides_forbid_a_drop(pair: tuple[Dsn, Dsn]) -> None:
+    execute(
+        pair[0],
+        "CREATE TABLE t (a integer)",
+        "INSERT INTO t VALUES (1)",
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE t FORCE ROW LEVEL SECURITY",
+        "ALTER TABLE t OWNER TO runbook_reader",
+    )
+    before = read(pair[0])
+    drops = create_statements(diff(before, EMPTY), before, EMPTY)
+    with session(pair[0]) as connection, connection.cursor() as cursor:
+        cursor.execute("SET ROLE runbook_reader; SELECT count(*) FROM t")
+        assert cursor.fetchone() == (0,)
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="row-level security"):
+            cursor.execute(";\n".join(steps.drop_empty(drops).sql))
 
 
 def test_nothing_to_change_gives_no_statement() -> None:

@@ -90,7 +90,7 @@ def test_reverted_table_is_dropped_here_only_and_only_if_empty() -> None:
     assert plan.edits == ()
     assert plan.drops == ("public.scrap",)
     (step,) = plan.steps
-    assert "holds data" in step.sql[0]
+    assert "holds data" in step.sql[1]
     assert "DROP TABLE public.scrap" in step.sql[1]
 
 

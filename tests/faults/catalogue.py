@@ -385,14 +385,14 @@ def type_changed_by_hand(world: World) -> Truth:
 @fault(29, "line")
 def type_changed_and_reverted_by_decision(world: World) -> Truth:
     world.sql("ALTER TABLE letters ALTER body TYPE varchar(500)")
-    decide(world, "column:public.letters.body", "revert")
+    decide(world, "column:public.letters.body")
     return truth(world, "drift-changed")
 
 
 @fault(29, "line")
 def type_changed_and_adopted_by_decision(world: World) -> Truth:
     world.sql("ALTER TABLE letters ALTER body TYPE varchar(500)")
-    decide(world, "column:public.letters.body", "adopt")
+    decide(world, "column:public.letters.body", word="adopt")
     return truth(world, "drift-changed")
 
 
@@ -405,21 +405,24 @@ def column_added_by_hand(world: World) -> Truth:
 @fault(29, "line", "objects")
 def column_added_and_adopted(world: World) -> Truth:
     world.sql("ALTER TABLE people ADD phone text", "UPDATE people SET phone = '1'")
-    decide(world, "column:public.people.phone", "adopt")
+    decide(world, "column:public.people.phone", word="adopt")
     return replace(truth(world), also=frozenset({"drift-extra"}))
 
 
 @fault(29, "line")
 def column_added_and_ignored(world: World) -> Truth:
     world.sql("ALTER TABLE people ADD phone text", "UPDATE people SET phone = '1'")
-    decide(world, "column:public.people.phone", "ignore")
+    decide(world, "column:public.people.phone", word="ignore")
     return replace(truth(world, end="nothing"), same_catalog=False)
 
 
 @fault(29, "line")
 def empty_table_added_and_reverted(world: World) -> Truth:
-    world.sql("CREATE TABLE scrap (id serial PRIMARY KEY, note text)")
-    decide(world, "table:public.scrap", "revert")
+    """Its sequences, one owned and one of an identity, go with it."""
+    world.sql(
+        "CREATE TABLE scrap (id serial PRIMARY KEY, number integer GENERATED ALWAYS AS IDENTITY)"
+    )
+    decide(world, "table:public.scrap")
     also, gone = frozenset({"drift-extra"}), frozenset({"public.scrap"})
     return replace(truth(world), also=also, written=gone)
 
@@ -429,15 +432,56 @@ def filled_table_added_and_reverted(world: World) -> Truth:
     """What holds data is never dropped, not even by decision."""
     world.sql("CREATE TABLE scrap (id serial PRIMARY KEY, note text)")
     world.sql("INSERT INTO scrap (note) VALUES ('precious')")
-    decide(world, "table:public.scrap", "revert")
+    decide(world, "table:public.scrap")
     return replace(truth(world, end="refused:drift-extra"), also=frozenset({"drift-extra"}))
 
 
 @fault(29, "line")
 def filled_column_added_and_reverted(world: World) -> Truth:
     world.sql("ALTER TABLE people ADD phone text", "UPDATE people SET phone = '1'")
-    decide(world, "column:public.people.phone", "revert")
+    decide(world, "column:public.people.phone")
     return replace(truth(world, end="refused:drift-extra"), also=frozenset({"drift-extra"}))
+
+
+@fault(29, "line", "two-branches", others=("diamond", "objects"))
+def empty_columns_added_and_reverted(world: World) -> Truth:
+    """NULL in every row, or no row at all: nothing is lost, and all that hangs on them goes."""
+    unused = "letters" if world.topology.name != "objects" else "things"
+    world.sql(
+        "ALTER TABLE people ADD phone text, ADD CONSTRAINT ck_phone CHECK (phone <> '')",
+        "CREATE INDEX ix_phone ON people (phone)",
+        "COMMENT ON COLUMN people.phone IS 'nobody has one'",
+        f"DELETE FROM {unused}",
+        f"ALTER TABLE {unused} ADD number integer GENERATED ALWAYS AS IDENTITY",
+    )
+    decide(
+        world,
+        *("column:public.people.phone", "constraint:public.people.ck_phone"),
+        *("index:public.ix_phone", f"column:public.{unused}.number"),
+    )
+    gone = frozenset({"people.phone", f"{unused}.number"})
+    return replace(truth(world), also=frozenset({"drift-extra"}), dropped=gone)
+
+
+@fault(29, "line")
+def column_full_of_its_default_added_and_reverted(world: World) -> Truth:
+    """A default in every row may be what somebody meant: it is data."""
+    world.sql("ALTER TABLE people ADD score integer NOT NULL DEFAULT 0")
+    decide(world, "column:public.people.score")
+    return replace(truth(world, end="refused:drift-extra"), also=frozenset({"drift-extra"}))
+
+
+@fault(29, "line")
+def column_of_half_empty_composites_added_and_reverted(world: World) -> Truth:
+    """To SQL, ROW(1, NULL) IS NOT NULL is false: it is a value all the same."""
+    world.sql(
+        "CREATE TYPE place AS (x integer, y integer)",
+        "ALTER TABLE people ADD home place",
+        "UPDATE people SET home = ROW(1, NULL)",
+    )
+    decide(world, "column:public.people.home", "type:public.place")
+    wanted = truth(world, end="refused:drift-extra")
+    return replace(wanted, also=frozenset({"drift-extra"}), says=("column:public.people.home",))
 
 
 @fault(29, "line")
@@ -457,8 +501,9 @@ def default_and_comment_lacking(world: World) -> Truth:
     return truth(world, "drift-missing")
 
 
-def decide(world: World, key: str, word: str) -> None:
-    world.config += f'\n[environments.test.drift]\n"{key}" = "{word}"\n'
+def decide(world: World, *keys: str, word: str = "revert") -> None:
+    lines = "\n".join(f'"{key}" = "{word}"' for key in keys)
+    world.config += f"\n[environments.test.drift]\n{lines}\n"
 
 
 # --- data ---------------------------------------------------------------------------------

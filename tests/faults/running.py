@@ -24,7 +24,8 @@ class Truth:
 
     ``codes`` are the error findings that there are, no more and no fewer; ``also`` are findings of
     lower severity that have to be there. ``end`` is "repaired", "nothing" or "refused:CODE".
-    ``written`` are tables that a revision which has yet to run fills or changes.
+    ``written`` are tables that a revision which has yet to run fills or changes, ``dropped`` the
+    columns (``table.column``) without a value that are to go.
     """
 
     verdicts: Mapping[str, str]
@@ -32,6 +33,7 @@ class Truth:
     end: str = "repaired"
     also: frozenset[str] = frozenset()
     written: frozenset[str] = frozenset()
+    dropped: frozenset[str] = frozenset()
     says: tuple[str, ...] = ()
     after: frozenset[str] = frozenset()
     loads: bool = True
@@ -179,7 +181,7 @@ def _differing(workshop: Workshop, world: World) -> list[str]:
 
 def wrong(workshop: Workshop, world: World, truth: Truth) -> tuple[list[str], Outcome]:
     """Run everything; return what went wrong in any way, and the outcome."""
-    before: Rows = world.rows()
+    before: Rows = world.rows(truth.dropped)
     recorded = None if world_without_table(world) else world.recorded()
     outcome = go(world)
     bad = misjudged(outcome.audit, truth)

@@ -63,7 +63,8 @@ def _promise(workshop: Workshop, world: World) -> tuple[Catalog, tuple[str, ...]
 
 
 def _try(workshop: Workshop, world: World, name: str, truth: Truth) -> Attempted:
-    before = {table: rows for table, rows in world.rows().items() if table not in truth.written}
+    found = world.rows(truth.dropped)
+    before = {table: rows for table, rows in found.items() if table not in truth.written}
     with workshop.copied(world) as copy:
         try:
             _remedy(workshop, copy, name)

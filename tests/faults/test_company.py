@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import psycopg2
 import pytest
 
+from faults.catalogue import decide
 from faults.running import Run, codes_of, verdicts_of
 from faults.trees import LINE
 from faults.worlds import Workshop, World, connected
@@ -83,14 +84,14 @@ def test_upgrade_that_ran_meanwhile_makes_the_plan_stale(phantom: World) -> None
 def test_data_that_arrives_meanwhile_stops_a_drop(workshop: Workshop) -> None:
     """What held no data when it was rehearsed holds some now: the step refuses."""
     world = workshop.world(LINE)
-    world.sql("CREATE TABLE scrap (id integer)")
-    world.config = '\n[environments.test.drift]\n"table:public.scrap" = "revert"\n'
-    run = Run(world, lambda: world.sql("INSERT INTO scrap VALUES (1)"))
+    world.sql("CREATE TABLE scrap (id integer)", "ALTER TABLE people ADD phone text")
+    decide(world, "table:public.scrap", "column:public.people.phone")
+    run = Run(world, lambda: world.sql("UPDATE people SET phone = '1' WHERE name = 'Bo'"))
     run.audit()
     end, reason, _, _ = run.repair()
     assert end.startswith("failed")
     assert "holds data" in reason
     with connected(world.dsn) as cursor:
-        cursor.execute("SELECT count(*) FROM scrap")
-        assert cursor.fetchone() == (1,)
+        cursor.execute("SELECT phone FROM people, (SELECT count(*) FROM scrap) s WHERE id = 2")
+        assert cursor.fetchone() == ("1",)
     workshop.drop(world)

@@ -89,15 +89,20 @@ class World:
             cursor.execute("SELECT version_num FROM alembic_version ORDER BY 1")
             return tuple(row[0] for row in cursor.fetchall())
 
-    def rows(self) -> Rows:
-        """Every table's columns and rows but the version table's, as texts."""
+    def rows(self, without: frozenset[str] = frozenset()) -> Rows:
+        """Every table's columns and rows but the version table's, as texts.
+
+        ``without`` names columns, ``table.column``, that are left out.
+        """
         with connected(self.dsn) as cursor:
             cursor.execute(
                 "SELECT table_schema || '.' || table_name, array_agg(column_name::text ORDER BY "
                 "ordinal_position) FROM information_schema.columns JOIN information_schema.tables "
                 "USING (table_schema, table_name) WHERE table_type = 'BASE TABLE' AND table_schema "
                 "NOT IN ('pg_catalog', 'information_schema') AND table_name <> 'alembic_version' "
-                "GROUP BY 1"
+                "AND table_name || '.' || column_name <> ALL (%s) "
+                "GROUP BY 1",
+                (list(without),),
             )
             return {
                 table: (tuple(columns), read(cursor, table, columns))
