@@ -91,7 +91,7 @@ def test_reverted_table_is_dropped_here_only_and_only_if_empty() -> None:
     assert plan.drops == ("public.scrap",)
     (step,) = plan.steps
     assert "holds data" in step.sql[1]
-    assert "DROP TABLE public.scrap" in step.sql[1]
+    assert "DROP TABLE public.scrap" in step.sql[2]
 
 
 def test_nothing_at_all_is_an_upgrade_from_base() -> None:
