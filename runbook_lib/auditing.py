@@ -23,7 +23,8 @@ class Observations:
     be replayed, ``renamed`` the ids that the repair gave (old to new). Both catalogs leave out the
     version table; ``ignore`` are patterns of object keys that the environment declares ignored,
     ``stated`` is what it says of revisions that leave no trace. ``pinned``: the version table's
-    schema is configured. ``filled`` are keys of unexplained tables and columns that hold data.
+    schema is configured. ``mended`` are revisions that the repair lets run, with the error they
+    had. ``filled`` are keys of unexplained tables and columns that hold data.
     """
 
     environment: str
@@ -38,6 +39,7 @@ class Observations:
     ignore: tuple[str, ...] = ()
     stated: Mapping[str, bool] = field(default_factory=dict)
     pinned: bool = False
+    mended: Mapping[str, str] = field(default_factory=dict)
     filled: tuple[str, ...] = ()
 
 
@@ -198,11 +200,17 @@ def _replay_findings(seen: Observations) -> Iterable[Finding]:
             yield finding("exclusive-bases", own, f"{text}only one can have run: {run.error}")
         elif run.status == "failed":
             yield finding("not-replayable", own, f"{own} fails in the replay: {run.error}")
+        if run.revision_id in seen.mended:
+            text = f"{own} fails as its file is: {seen.mended[run.revision_id]}"
+            yield finding("not-replayable", own, text, MENDED)
         if run.lost:
             text = f"Alembic reports {own} as done, but env.py leaves it in a transaction that "
             yield finding("lost-work", own, text + "nobody commits.")
         if run.commits_inside:
             yield finding("commits-inside", own, f"{own} ends Alembic's transaction by itself.")
+
+
+MENDED = "The plan edits the file so that ALTER TYPE … ADD VALUE is committed before its use."
 
 
 def cannot_be_imported(run: RevisionReplay) -> bool:

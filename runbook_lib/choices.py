@@ -1,7 +1,8 @@
 """Choices: which of several possible repairs of a tree the database proves. Pure.
 
 Where two files declare one id, the file whose effects are there keeps it. Where a file is missing,
-its tombstone makes what the database holds and no other file explains.
+its tombstone makes what the database holds and no other file explains. Where a revision uses an
+enum's value in the transaction that adds it, the addition is split off.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from runbook_lib import ddl
+from runbook_lib import ddl, enums
 from runbook_lib import graph as graphs
 from runbook_lib.auditing import Conclusions, Observations
 from runbook_lib.catalog import ObjectChange, table_of
-from runbook_lib.edits import TreeRepair, add_revision, apply_edits
+from runbook_lib.edits import FileEdit, TreeRepair, add_revision, apply_edits, combine
 from runbook_lib.graph import SourceTree
 from runbook_lib.verdicts import mostly_there
+
+SPLIT = "a new value of an enum is committed before its use"
 
 
 def keepers(seen: Observations, drawn: Conclusions) -> dict[str, str]:
@@ -64,6 +67,32 @@ def tombstone(
         downgrade_sql=tuple(s.reverse for s in reversed(statements) if s.reverse),
     )
     return replace(repair, edits=(*rest, replace(old, after=made.after)))
+
+
+def split_enums(seen: Observations, tree: SourceTree, repair: TreeRepair) -> TreeRepair | None:
+    """Return the repair with values of enums committed before their use, where that is missing.
+
+    What a revision makes stays the same, so databases where it ran are as right as before.
+    """
+    files = apply_edits(tree, repair.edits).files
+    found = {item.revision_id: item.file for item in seen.loadable.revisions}
+    mended, changes = {}, []
+    for run in seen.replay.revisions:
+        path = found.get(run.revision_id, "")
+        if run.status != "failed" or not path or not enums.uncommitted(run.error):
+            continue
+        after = enums.split(files[path])
+        if after:
+            changes.append(FileEdit(path=path, before=files[path], after=after, reason=SPLIT))
+            mended[run.revision_id] = run.error
+    if not changes:
+        return None
+    return replace(
+        repair,
+        edits=combine(repair.edits, changes),
+        answers=tuple(dict.fromkeys((*repair.answers, "not-replayable"))),
+        mended={**repair.mended, **mended},
+    )
 
 
 def _unexplained(drawn: Conclusions, decided: Collection[str]) -> tuple[ObjectChange, ...]:

@@ -36,7 +36,8 @@ class TreeRepair(Artifact):
     """Edits that make a tree loadable (or clean), with the ids that they renamed (old to new).
 
     ``answers`` are the finding codes that the edits resolve; ``open`` are sentences on what no
-    edit can resolve without a person; ``stands_in`` are missing ids that got a tombstone.
+    edit can resolve without a person; ``stands_in`` are missing ids that got a tombstone;
+    ``mended`` are revisions that fail as their files are, with the error.
     """
 
     edits: tuple[FileEdit, ...] = ()
@@ -44,6 +45,7 @@ class TreeRepair(Artifact):
     answers: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
     stands_in: tuple[str, ...] = ()
+    mended: Mapping[str, str] = field(default_factory=dict)
 
 
 def apply_edits(tree: SourceTree, edits: Sequence[FileEdit]) -> SourceTree:

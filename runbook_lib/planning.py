@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from runbook_lib import artifacts, branches, ddl, definitions, versions
 from runbook_lib import graph as graphs
-from runbook_lib.catalog import ObjectChange, diff, split, table_of
+from runbook_lib.catalog import ObjectChange, diff, parts, split, table_of
 from runbook_lib.config import Decision
 from runbook_lib.ddl import Statement
 from runbook_lib.differences import last_writers
@@ -64,7 +64,8 @@ def candidates(situation: Situation) -> tuple[Plan, ...]:
     draft = _draft(situation)
     plans = [
         _upgrade_plan(draft),
-        _missing_plan(draft),
+        _missing_plan(draft, apart=False),
+        _missing_plan(draft, apart=True),
         _remaining_plan(draft),
         _corrective_plan(draft),
     ]
@@ -126,17 +127,35 @@ def _upgrade_name(draft: Draft, moved: bool) -> StrategyName:
     return "repair-tree" if draft.edits else "nothing-to-do"
 
 
-def _missing_plan(draft: Draft) -> Plan | None:
-    """Strategy 3: run exactly the missing revisions, then record the heads."""
-    if draft.partly or draft.adopts or not draft.missing:
+def _missing_plan(draft: Draft, *, apart: bool) -> Plan | None:
+    """Strategy 3: run exactly the missing revisions, then record the heads.
+
+    ``apart``: each in a transaction of its own, since a later one uses an enum's value that an
+    earlier one adds; env.py may run all of them in one.
+    """
+    if draft.partly or draft.adopts or not draft.missing or (apart and not _adds_values(draft)):
         return None
+    groups = tuple((name,) for name in draft.missing) if apart else (draft.missing,)
     heads = graphs.effective_heads(draft.graph)
     steps = [
         *_unfinished(draft),
-        _run(draft, draft.missing, only=True),
+        *(_run(draft, names, only=True) for names in groups),
         *_set_rows(draft, heads),
     ]
     return _plan(draft, "run-missing-revisions", steps)
+
+
+def _adds_values(draft: Draft) -> bool:
+    """Whether a missing revision, but for the last, adds a value to an enum that is there."""
+    types = draft.situation.drawn.live.objects
+    return any(
+        change.kind == "added"
+        and split(change.object)[0] == "label"
+        and f"type:{'.'.join(parts(split(change.object)[1])[:2])}" in types
+        for run in draft.situation.seen.replay.revisions
+        if run.revision_id in draft.missing[:-1]
+        for change in run.changes
+    )
 
 
 def _remaining_plan(draft: Draft) -> Plan | None:

@@ -60,6 +60,11 @@ def read(phase: Phase) -> Reading:
         found = _draw(phase, tree, seen, edits.repair_tree(tree, rows=rows, width=width, keep=keep))
     if found.repair.answers and _failing(found):
         found = _alternative(phase, found, seen, keep)
+    while split := choices.split_enums(found.seen, found.tree, found.repair):
+        tried = _draw(phase, tree, seen, split)
+        if not _fewer_fail(tried, found):
+            break
+        found = tried
     if found.repair.stands_in:
         found = _explained(phase, found, seen)
     return _with_filled(phase, found)
@@ -83,6 +88,7 @@ def _draw(phase: Phase, tree: SourceTree, seen: Look, repair: TreeRepair) -> Rea
         replay=replay,
         ignore=(*ignored(phase), *unmanaged(replay)),
         stated=dict.fromkeys(environment.ran, True) | dict.fromkeys(environment.not_ran, False),
+        mended=repair.mended,
         pinned=bool(environment.version_table_schema or phase.description.version_table_schema),
     )
     drawn = auditing.conclude(observations)
@@ -91,6 +97,13 @@ def _draw(phase: Phase, tree: SourceTree, seen: Look, repair: TreeRepair) -> Rea
 
 def _failing(found: Reading) -> int:
     return sum(run.status != "replayed" for run in found.seen.replay.revisions)
+
+
+def _fewer_fail(tried: Reading, found: Reading) -> bool:
+    """Whether everything that was newly mended replays now, and nothing else fails for it."""
+    new = tried.repair.mended.keys() - found.repair.mended.keys()
+    good = {run.revision_id for run in tried.seen.replay.revisions if run.status == "replayed"}
+    return new <= good and _failing(tried) < _failing(found)
 
 
 def _alternative(phase: Phase, found: Reading, seen: Look, keep: Mapping[str, str]) -> Reading:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from runbook_lib import graph as graphs
 from runbook_lib import versions
 from runbook_lib.auditing import cannot_be_imported
 from runbook_lib.branches import rival
@@ -25,6 +28,7 @@ def refusals(situation: Situation) -> tuple[Refusal, ...]:
         *_undecided(situation),
         *_would_lose(situation),
         *_half_done_data(situation),
+        *_committed_before(situation),
         *_contradicted_data(situation),
     )
 
@@ -170,6 +174,40 @@ def _half_done_data(situation: Situation) -> list[Refusal]:
         and not mostly_there(verdict)
         and situation.seen.stated.get(verdict.revision_id) is not True
     ]
+
+
+def _committed_before(situation: Situation) -> list[Refusal]:
+    """Rows that may have been left out by a revision that commits on its way and then failed.
+
+    Where a later revision ran, it was over with this one.
+    """
+    ran = {name for name, verdict in situation.drawn.verdicts.items() if verdict.executed == "yes"}
+    over = graphs.ancestors(situation.seen.loadable, ran) - _tops(situation, ran)
+    loose = {
+        run.revision_id
+        for run in situation.seen.replay.revisions
+        if run.touches_rows and (run.autocommit or run.commits_inside)
+    } - over
+    return [
+        Refusal(
+            code="partial",
+            reason=f"What {name} makes is there, but it is not recorded, it commits on its way, "
+            "and it also changes rows; the schema cannot tell whether that part ran. Finish it by "
+            f"hand and say so with {_statement(situation, verdict, 'ran')}.",
+        )
+        for name, verdict in situation.drawn.verdicts.items()
+        if name in loose
+        and verdict.verdict == "unrecorded"
+        and situation.seen.stated.get(name) is not True
+    ]
+
+
+def _tops(situation: Situation, names: Collection[str]) -> frozenset[str]:
+    """Return those of the revisions that have none of the others above them."""
+    graph = situation.seen.loadable
+    return frozenset(
+        name for name in names if not graphs.descendants(graph, [name]) & {*names} - {name}
+    )
 
 
 def _contradicted_data(situation: Situation) -> list[Refusal]:

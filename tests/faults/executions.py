@@ -134,16 +134,65 @@ def database_ahead_of_the_code(world: World) -> Truth:
     return replace(wanted, end="refused:code-behind-database", says=("f00ba4f00ba4", "tags"))
 
 
-@fault(32, "line")
-def new_enum_value_used_in_its_own_transaction(world: World) -> Truth:
-    rev = Rev(
-        id="n6_enum",
-        parents=(world.topology.last,),
-        up=("ALTER TYPE mood ADD VALUE 'new'", "UPDATE people SET mood = 'new' WHERE id = 1"),
-    )
+NEW_VALUE = "ALTER TYPE mood ADD VALUE 'new'"
+USED = "UPDATE people SET mood = 'new' WHERE id = 1"
+PEOPLE = frozenset({"public.people"})
+
+
+def moody(world: World, *up: str, **names: str) -> Rev:
+    """Add a revision to the tree that gives the enum mood a value."""
+    rev = Rev(id=names.get("id", "n6_enum"), parents=(names.get("on", world.topology.last),), up=up)
     world.add(rev)
+    return rev
+
+
+@fault(32, "line", others=("objects", "diamond", "autocommit", "commits-inside"))
+def new_enum_value_used_in_its_own_transaction(world: World) -> Truth:
+    """Split: the value is committed first. What stood before it in the file still runs before."""
+    rev = moody(world, "CREATE TABLE moods (id integer)", NEW_VALUE, USED)
+    wanted = truth(world, "not-replayable", **{rev.id: "pending"})
+    return replace(wanted, written=PEOPLE)
+
+
+@fault(32, "line")
+def new_enum_value_used_in_its_own_transaction_and_applied_by_hand(world: World) -> Truth:
+    """Where it ran nothing is done: the split makes the same."""
+    rev = moody(world, NEW_VALUE, USED)
+    world.sql(*rev.up)
+    world.record(rev.id)
+    return truth(world, "not-replayable", **{rev.id: "applied"})
+
+
+@fault(32, "line")
+def new_enum_value_there_and_nobody_knows_of_its_use(world: World) -> Truth:
+    """The value is there, its use left no trace and the revision is not recorded."""
+    rev = moody(world, NEW_VALUE, USED)
+    world.sql(NEW_VALUE)
+    wanted = truth(
+        world, "not-replayable", "unrecorded", end="refused:partial", **{rev.id: "unrecorded"}
+    )
+    return replace(wanted, says=(rev.id, "ran = "))
+
+
+@fault(32, "line")
+def new_enum_value_added_out_of_sight(world: World) -> Truth:
+    """A helper of the file sends the statement: no edit is plainly right."""
+    rev = moody(world, NEW_VALUE, USED)
+    path = world.project / rev.file
+    call = f"    op.execute({NEW_VALUE!r})\n"
+    assert call in path.read_text()
+    helper = f"def add():\n{call}\n\ndef upgrade():"
+    path.write_text(path.read_text().replace(call, "    add()\n").replace("def upgrade():", helper))
     wanted = truth(world, "not-replayable", end="refused:not-replayable", n6_enum="unknowable")
     return replace(wanted, says=("n6_enum", "new"))
+
+
+@fault(32, "line")
+def new_enum_value_used_by_the_next_revision(world: World) -> Truth:
+    """Alembic runs both in one transaction, which PostgreSQL refuses: one after the other."""
+    first = moody(world, NEW_VALUE)
+    second = moody(world, USED, id="n7_use", on=first.id)
+    return replace(truth(world, **{first.id: "pending", second.id: "unknowable"}), written=PEOPLE)
 
 
 @fault(17, "line", others=("two-bases",))
