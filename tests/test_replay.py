@@ -333,6 +333,8 @@ STATEMENTS = (
     "DROP TABLE s.a",
     "DROP TABLE b",
     "CREATE TABLE gone (id int); DROP TABLE gone",
+    "CREATE TABLE made (a int, b int GENERATED ALWAYS AS (a + 1) STORED)",
+    "CREATE TABLE plain (a int DEFAULT 1)",
     "SELECT 1; CREATE TABLE last AS SELECT 1 AS one",
 )
 
