@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from runbook_lib.seal import MEANINGS
+
 CONFIGURATION = (
     "`runbook.toml` lies beside the project, or anywhere above the folder in which a command is",
     "run; `runbook -c FILE` and `RUNBOOK_CONFIG` name another one. `runbook init` writes a first",
@@ -112,15 +114,7 @@ EXECUTED = {
     "unknowable": "it leaves no trace: a merge point, rows only, wholly overwritten, several "
     "histories, or it does not replay",
 }
-RUN = {
-    "repaired": "the plan was applied, and read back as promised",
-    "healthy": "there was nothing to do",
-    "failed": "a phase failed, or an audit without a deployment found errors",
-    "refused": "going on could have harmed the target",
-    "interrupted": "the run was left behind and sealed by the next one",
-    "rolled-back": "a rollback was carried out",
-    "dry-run": "a rollback was shown, and nothing was done",
-}
+RUN: dict[str, str] = {**MEANINGS}
 PHASE = {
     "passed": "the phase did what it promises",
     "failed": "it did not; its sentence says why",

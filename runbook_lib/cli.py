@@ -163,6 +163,29 @@ def approve(config: str, digest: str, environment: str, by: str) -> None:
 
 
 @main.command()
+@environment_option
+@click.option("--run", "run_name", default="latest", help="A run; default: the newest unsealed.")
+@click.option(
+    "--notebooks",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Where the executed notebooks lie; default: the working copies of runbook lab.",
+)
+@click.pass_obj
+def seal(config: str, environment: str, run_name: str, notebooks: Path | None) -> None:
+    """Seal a run that was stepped through by hand, with its executed notebooks."""
+    from runbook_lib import handwork
+
+    loaded = load_environment(environment, str(find_config(name=config)))
+    sealed = handwork.seal_by_hand(loaded, run_name, notebooks, click.echo)
+    verdict = sealed.record.verdict
+    click.echo(
+        f"\nVerdict: {verdict}. Archive: {loaded.outputs.name}/{environment}/{sealed.record.run}"
+    )
+    click.echo(f"SHA-256 of its run.json: {sealed.sha256}")
+    sys.exit(1 if verdict in ("failed", "refused") else 0)
+
+
+@main.command()
 @click.option("-e", "--environment", default=None, help="Only this environment.")
 @click.option("--run", "run_name", default=None, help="Only this run.")
 @click.option("--outputs", default="", help="The archive; default: that of runbook.toml.")

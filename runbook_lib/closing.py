@@ -40,10 +40,17 @@ def results(folder: RunFolder) -> tuple[PhaseResult, ...]:
     )
 
 
-def seal_run(folder: RunFolder, verdict: Verdict, scrub: Scrub) -> Sealed:
-    """Write the change record, then the seal."""
+def seal_run(
+    folder: RunFolder,
+    verdict: Verdict,
+    scrub: Scrub,
+    by_hand: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> Sealed:
+    """Write the change record, then the seal; ``by_hand`` are phases that a person stepped
+    through, and ``notes`` is what an auditor should know of that."""
     found = results(folder)
-    record.write(folder, found, verdict, scrub)
+    record.write(folder, found, verdict, scrub, by_hand, notes)
     plan, audit = maybe(folder, "plan", Plan), _audit(folder)
     return seal(
         folder,
@@ -55,6 +62,9 @@ def seal_run(folder: RunFolder, verdict: Verdict, scrub: Scrub) -> Sealed:
         tree_after=plan.tree_after if plan and verdict in ("repaired", "healthy") else "",
         plan_digest=plan.digest if plan else "",
         approval=maybe(folder, "approval", Approval),
+        by_hand=by_hand,
+        errors=sum(item.severity == "error" for item in audit.findings) if audit else None,
+        notes=notes,
     )
 
 

@@ -41,7 +41,7 @@ def open_lab(
 
     ``options`` go to JupyterLab as they are, behind ours.
     """
-    folder = environment.state_folder.resolve() / "lab" / environment.name
+    folder = folder_of_copies(environment)
     for name in make_copies(environment.name, config, folder):
         echo(f"{name} was edited here and is kept; delete it to get a fresh copy.")
     program = (sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}")
@@ -49,6 +49,10 @@ def open_lab(
         return subprocess.call([*program, *OURS, *options], cwd=folder)
     except KeyboardInterrupt:
         return 0
+
+
+def folder_of_copies(environment: Environment) -> Path:
+    return environment.state_folder.resolve() / "lab" / environment.name
 
 
 def make_copies(environment: str, config: Path, folder: Path) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 from runbook_lib.evidence import RunFolder
 
 _STYLE = re.compile(r"<style.*?</style>", re.DOTALL)
+_HEADING = re.compile(r'<h2 id="([^"]*)">(.*?)<a class="anchor-link"')
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -25,10 +26,18 @@ def publish(folder: RunFolder, notebook: str) -> Path:
     return folder.write_text(f"{notebook}.html", page)
 
 
+def _with_contents(page: str) -> str:
+    """Put the way to the other pages, and this one's headings, above a notebook's page."""
+    links = ['<a href="../../index.html">All runs</a>', '<a href="record.html">Change record</a>']
+    links += [f'<a href="#{place}">{title}</a>' for place, title in _HEADING.findall(page)]
+    nav = f'<nav class="runbook-contents" aria-label="Contents">{" · ".join(links)}</nav>'
+    return page.replace("<main>", f"<main>\n{nav}", 1)
+
+
 def convert(path: Path, title: str) -> str:
     """Return a notebook's page; nothing in it depends on when or where it is made."""
     page, _resources = exporter().from_filename(str(path), resources={"metadata": {"name": title}})
-    return _STYLE.sub(lambda found: _COMMENT.sub("", found[0]), str(page))
+    return _with_contents(_STYLE.sub(lambda found: _COMMENT.sub("", found[0]), str(page)))
 
 
 @functools.cache
@@ -70,6 +79,22 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], cards: bool = Tru
         f"<table{kind}>\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody></table></div>"
     )
+
+
+def took(seconds: float, digits: int = 1) -> str:
+    """Return seconds so that the unit stays on their line."""
+    return f"{seconds:,.{digits}f}&nbsp;s"
+
+
+def missing(what: str) -> str:
+    """Say in a quiet voice that something is not there."""
+    return f'<p class="soft">{what}</p>'
+
+
+def fold(summary: str, inner: str, *, is_open: bool) -> str:
+    """Return HTML that can be folded; in print it is always unfolded."""
+    state = " open" if is_open else ""
+    return f"<details{state}><summary>{escape(summary)}</summary>{inner}</details>"
 
 
 def _head(name: str) -> str:

@@ -266,6 +266,7 @@ class Conductor:
         digest = plan_digest(self.folder)
         if last.status == "approval-needed" and DEPLOYMENT in phases:
             record.write(self.folder, results(self.folder), "waiting", self.scrub)
+            index.write(self.environment.outputs)
             return self._waiting(last, digest)
         verdict = verdict_of(self.folder, last, phases)
         exit_code = last.exit_code or (1 if verdict == "failed" else 0)

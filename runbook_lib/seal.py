@@ -46,6 +46,15 @@ _TOOLS = ("alembic-runbook", "papermill", "nbclient", "alembic", "sqlalchemy", "
 Verdict = Literal[
     "repaired", "healthy", "failed", "refused", "interrupted", "rolled-back", "dry-run"
 ]
+MEANINGS: dict[Verdict, str] = {
+    "repaired": "the plan was applied, and read back as promised",
+    "healthy": "there was nothing to do",
+    "failed": "a phase failed, or an audit without a deployment found errors",
+    "refused": "going on could have harmed the target",
+    "interrupted": "the run was left behind and sealed by the next one",
+    "rolled-back": "a rollback was carried out",
+    "dry-run": "a rollback was shown, and nothing was done",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +70,8 @@ class RunRecord(Artifact):
     """The statement's predicate: what one run was, for whom, and what came of it.
 
     Digests are SHA-256, times UTC (ISO 8601). ``previous`` is the environment's run before.
+    ``errors`` counts the audit's findings of that severity, None without an audit. ``by_hand`` are
+    the phases that a person stepped through, ``notes`` what an auditor should know.
     """
 
     environment: str
@@ -74,6 +85,8 @@ class RunRecord(Artifact):
     tree_after: str = ""
     plan_digest: str = ""
     approval: Approval | None = None
+    errors: int | None = None
+    by_hand: tuple[str, ...] = ()
     previous: Link | None = None
     notes: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -100,6 +113,8 @@ def seal(
     tree_after: str = "",
     plan_digest: str = "",
     approval: Approval | None = None,
+    errors: int | None = None,
+    by_hand: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> Sealed:
     """Write ``run.json``, the last file, and move the environment's head pointer to it.
@@ -121,6 +136,8 @@ def seal(
         tree_after=tree_after,
         plan_digest=plan_digest,
         approval=approval,
+        errors=errors,
+        by_hand=tuple(by_hand),
         previous=_tip(folder),
         notes=(*notes, *_path_notes(folder, scrub)),
         versions=_versions(),

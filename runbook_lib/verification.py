@@ -98,8 +98,9 @@ def _readable(folders: dict[str, RunFolder]) -> dict[str, Sealed]:
 def _praise(run: Sealed, key: Ed25519PublicKey | None) -> str:
     signed = (run.folder.path / SIGNATURE).exists()
     signature = ", the signature is good" if key else ", signed (no key given to check it)"
+    by_hand = ", stepped through by hand" if run.record.by_hand else ""
     return (
-        f"all {len(run.files)} files are as sealed, verdict {run.record.verdict}"
+        f"all {len(run.files)} files are as sealed, verdict {run.record.verdict}{by_hand}"
         f"{signature if signed else ''}"
     )
 

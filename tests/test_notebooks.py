@@ -11,6 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 
+from runbook_lib import index
 from runbook_lib.evidence import PHASES
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
@@ -50,6 +51,17 @@ def calls(source: str) -> set[str]:
 
 def test_there_is_one_notebook_for_each_phase_and_no_other() -> None:
     assert tuple(sorted(path.stem for path in FOLDER.glob("*.ipynb"))) == PHASES
+
+
+def test_the_index_links_to_headings_that_the_notebooks_have() -> None:
+    for anchor, phases in (
+        (index.GRAPH, ("00_current_state", "02_audit")),
+        (index.DIFFERENCES, ("00_current_state", "02_audit")),
+        (index.PLAN, ("03_cleanup",)),
+    ):
+        heading = f"## {anchor[1:].replace('-', ' ')}\n"
+        for phase in phases:
+            assert any(f"{cell.source}\n".startswith(heading) for cell in load(phase).cells)
 
 
 @every_notebook

@@ -1,11 +1,13 @@
 const box = document.getElementById("filter");
 const rows = [...document.querySelectorAll("tbody tr")];
 const texts = rows.map((row) => row.textContent.toLowerCase());
+const parts = [...document.querySelectorAll("section")];
 const told = document.getElementById("told");
 function filter() {
   const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
   let seen = 0;
   rows.forEach((row, i) => { row.hidden = !words.every((w) => texts[i].includes(w)); seen += !row.hidden; });
+  parts.forEach((part) => { part.hidden = words.length > 0 && !part.querySelector("tbody tr:not([hidden])"); });
   told.textContent = `${seen} of ${rows.length} runs`;
 }
 box.addEventListener("input", filter);

@@ -1,0 +1,93 @@
+"""Balance: before against after, for the change record — version rows, objects, rows of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from runbook_lib.backup import TableProof
+from runbook_lib.forensics import Audit, Comparison
+from runbook_lib.pages import fold, missing, table, word
+from runbook_lib.promotion import Deployment
+from runbook_lib.validation import Validation
+
+_SEQUENCE = "sequence "
+
+
+def schema(audit: Audit | None, deployment: Deployment | None) -> str:
+    """Version rows and catalog before and after, and every object that differed."""
+    before = deployment.rows_before if deployment else audit.current_heads if audit else ()
+    rows = [("Version rows", _ids(before), _ids(deployment.rows_after) if deployment else "–")]
+    if deployment:
+        digests = (deployment.catalog_before, deployment.catalog_after)
+        was, now = (f'<code title="{item}">{item[:12]}</code>' for item in digests)
+        rows.append(("Digest of the whole catalog", was, now))
+    if audit:
+        wrong = sum(item.status != "equal" for item in audit.comparisons)
+        after = str(deployment.differences) if deployment else "–"
+        rows.append(("Objects that differ from what the heads promise", str(wrong), after))
+    return table(("", "Before", "After"), rows, cards=False) + _objects(audit, deployment)
+
+
+def _ids(ids: Sequence[str]) -> str:
+    return "<br>".join(f"<code>{escape(item)}</code>" for item in ids) or "none"
+
+
+def _objects(audit: Audit | None, deployment: Deployment | None) -> str:
+    """Every object that differed; ``after`` is claimed only where nothing differs any more."""
+    found = [item for item in audit.comparisons if item.status != "equal"] if audit else []
+    if not found:
+        return ""
+    done = deployment is not None and deployment.passed and not deployment.differences
+    now = "After, as the heads promise" if done else "What the heads promise"
+    shown = table(("Object", "Was", "Before", now), [_object(item) for item in found])
+    return fold(f"The {len(found)} objects that differed", shown, is_open=len(found) <= 12)
+
+
+def _object(item: Comparison) -> tuple[str, ...]:
+    return (
+        f"{escape(item.kind)} <code>{escape(item.name)}</code>",
+        word(item.status),
+        f"<code>{escape(item.found)}</code>" if item.found else "absent",
+        f"<code>{escape(item.expected)}</code>" if item.expected else "no revision makes it",
+    )
+
+
+def rows(validation: Validation | None, deployment: Deployment | None) -> str:
+    """The rows of the target's tables where it was changed, else of the clone's."""
+    if deployment and deployment.tables:
+        return _tables("On the target", deployment.tables)
+    if validation and validation.tables:
+        return _tables("On the clone", validation.tables)
+    return missing("No table was compared.")
+
+
+def _tables(where: str, proofs: Sequence[TableProof]) -> str:
+    ordered = sorted(proofs, key=lambda item: (item.equal, item.table))
+    shown = table(("Table", "Rows before", "Rows after", "Values"), [_table(i) for i in ordered])
+    is_open = len(proofs) <= 12 or not ordered[0].equal
+    return (
+        f"<p>{where}: {kept(proofs)} Rows were counted, and all their values put into one "
+        "fingerprint, before and after, over the columns that both have. The version table, which "
+        "is meant to change, is left out.</p>\n" + fold("Table by table", shown, is_open=is_open)
+    )
+
+
+def kept(proofs: Sequence[TableProof]) -> str:
+    """Say in one sentence how many tables and sequences are as they were."""
+    tables = [item for item in proofs if not item.table.startswith(_SEQUENCE)]
+    others = [item for item in proofs if item.table.startswith(_SEQUENCE)]
+    good, also = sum(item.equal for item in tables), sum(item.equal for item in others)
+    before, after = sum(i.rows_before for i in tables), sum(i.rows_after for i in tables)
+    number = f"{before:,} rows" if before == after else f"{before:,} rows before, {after:,} after"
+    more = f", {also} of {len(others)} sequences" if others else ""
+    return f"{good} of {len(tables)} tables{more} are as they were ({number})."
+
+
+def _table(item: TableProof) -> tuple[str, ...]:
+    return (
+        f"<code>{escape(item.table)}</code>",
+        f"{item.rows_before:,}",
+        f"{item.rows_after:,}",
+        word("passed") + " same values" if item.equal else word("failed") + " differs",
+    )

@@ -1,0 +1,143 @@
+"""Passages of the change record that depend on one artifact only, as ready HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from runbook_lib.forensics import Audit, Evidence
+from runbook_lib.pages import fold, table, took, word
+from runbook_lib.plan import Plan, Step, StepResult
+from runbook_lib.promotion import Deployment
+from runbook_lib.validation import CheckResult, Validation
+
+
+def hands(by_hand: Sequence[str]) -> str:
+    if not by_hand:
+        return "by <code>runbook run</code>, notebook after notebook"
+    return f"stepped through by hand: {escape(', '.join(by_hand))}; sealed afterwards"
+
+
+def target(audit: Audit) -> str:
+    seen = audit.target
+    return (
+        f"<code>{escape(seen.database)}</code>, PostgreSQL {escape(seen.server_version)}, "
+        f"system identifier {escape(seen.system_identifier)}, version table "
+        f"<code>{escape(seen.version_table)}</code>"
+    )
+
+
+def found(audit: Audit) -> str:
+    errors = sum(item.severity == "error" for item in audit.findings)
+    wrong = sum(item.status != "equal" for item in audit.comparisons)
+    return (
+        f"{count(errors, 'error')} among {count(len(audit.findings), 'finding')}; "
+        f"{count(wrong, 'object')} of the schema not as the heads promise"
+    )
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def findings(audit: Audit) -> str:
+    rows = [
+        (f"<code>{item.code}</code>", word(item.severity), escape(item.message))
+        for item in audit.findings
+    ]
+    return table(("Finding", "Severity", "What"), rows) if rows else "<p>Nothing: no finding.</p>"
+
+
+def revisions(audit: Audit) -> str:
+    """Every revision with its verdict and the first object that speaks for it."""
+    rows = []
+    for item in audit.revisions:
+        against = (fact for fact in item.evidence if fact.speaks == "against")
+        proof = next(against, None) or next(iter(item.evidence), None)
+        name = f"<code>{escape(item.revision_id)}</code>"
+        seen = _seen(proof) if proof else ""
+        rows.append((name, word(item.verdict), escape(item.reason), escape(seen)))
+    shown = table(("Revision", "Verdict", "Reason", "For example"), rows)
+    return fold(f"All {len(rows)} revisions", shown, is_open=len(rows) <= 40)
+
+
+def _seen(proof: Evidence) -> str:
+    return f"{proof.object}: expected {proof.expected}, found {proof.found}"
+
+
+def steps(plan: Plan) -> str:
+    """The plan's steps, what each sends and what undoes it, and the files that change."""
+    rows = [
+        (str(number), escape(step.title), _undone(step), _locks(step.lock))
+        for number, step in enumerate(plan.steps, 1)
+    ]
+    files = [(f"<code>{escape(item.path)}</code>", escape(item.reason)) for item in plan.edits]
+    return (
+        (table(("Step", "What", "Undone by", "Locks"), rows) if rows else "")
+        + "".join(_sql(number, step) for number, step in enumerate(plan.steps, 1))
+        + (table(("File", "Why it changes"), files) if files else "")
+    )
+
+
+def _undone(step: Step) -> str:
+    if step.reverse:
+        return "its reverse, below"
+    return "a way in section 8" if step.reversible else "restoring the backup only"
+
+
+def _locks(locks: str) -> str:
+    return "<br>".join(escape(item) for item in locks.split("; ")) if locks else "none"
+
+
+def _sql(number: int, step: Step) -> str:
+    """What a step sends and what undoes it; long texts are folded, and can be unfolded."""
+    blocks = []
+    for name, statements in (("What runs", step.sql), ("What undoes it", step.reverse)):
+        text = "\n".join(statements)
+        if text:
+            shown = f"<pre>{escape(text)}</pre>"
+            blocks.append(fold(f"{name} in step {number}", shown, is_open=text.count("\n") < 12))
+    return "\n".join(blocks)
+
+
+def results(items: Sequence[StepResult]) -> str:
+    return "<br>".join(
+        f"{escape(step.title)}: {escape(step.error) or f'{step.seconds:.2f} s'}" for step in items
+    )
+
+
+def measured(validation: Validation | None) -> str:
+    if validation is None:
+        return ""
+    good = sum(item.status in ("equal", "renamed") for item in validation.comparisons)
+    told = f"<p>{good} of {len(validation.comparisons)} objects are as the heads promise.</p>"
+    return told + checked("Application checks, on the clone", validation.checks)
+
+
+def checked(caption: str, checks: Sequence[CheckResult]) -> str:
+    """Each application check with what it printed last."""
+    if not checks:
+        return f"<p>{caption}: none.</p>"
+    rows = [
+        (
+            escape(item.name),
+            word("passed" if item.passed else "failed"),
+            took(item.seconds),
+            escape((item.output.strip().splitlines() or [""])[-1]),
+        )
+        for item in checks
+    ]
+    return f"<p>{caption}:</p>" + table(("Check", "How it went", "Took", "It said"), rows)
+
+
+def conditions(deployment: Deployment | None) -> str:
+    """The checklist that was held before the first write."""
+    if deployment is None or not deployment.checklist:
+        return ""
+    rows = [
+        (escape(item.name), word("passed" if item.passed else "failed"), escape(item.detail))
+        for item in deployment.checklist
+    ]
+    return "<p>What had to hold before the first write:</p>" + table(
+        ("Condition", "Holds", "Detail"), rows
+    )
