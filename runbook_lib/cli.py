@@ -167,7 +167,7 @@ def approve(config: str, digest: str, environment: str, by: str) -> None:
 @click.option("--run", "run_name", default="latest", help="A run; default: the newest unsealed.")
 @click.option(
     "--notebooks",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="Where the executed notebooks lie; default: the working copies of runbook lab.",
 )
 @click.pass_obj
