@@ -11,7 +11,9 @@ from typing import Literal
 
 Role = Literal["url", "host", "port", "user", "password", "database", "socket", ""]
 
-DEPTH = 3  # env.py, the modules that it imports, and those that they import
+# env.py, the modules that it imports, and those that they import; only where none of these reads an
+# address, further: a package's __init__ that passes settings on is a step, too.
+DEPTHS = (3, 6)
 MOST_FILES = 60
 DRIVERS = ("psycopg2", "psycopg", "asyncpg", "pg8000")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -101,9 +103,10 @@ def scheme_of(value: object) -> str:
 
 def read(env_py: Path, root: Path, places: Sequence[Path]) -> Reading:
     """Read ``env.py`` and the project's modules that it imports, looked for in ``places``."""
-    trees = dict(_modules(env_py, places))
-    found = [item for tree in trees.values() for item in _lookups(tree)]
-    found += _settings(list(trees.values()))
+    trees, found = _read_to(DEPTHS[0], env_py, places)
+    if not any(item.role for item in found):
+        deeper = _read_to(DEPTHS[1], env_py, places)
+        trees, found = deeper if any(item.role for item in deeper[1]) else (trees, found)
     if not any(item.role for item in found) and env_py in trees:
         found += _presumed(trees[env_py])
     text = "\n".join(_text(path) for path in trees)
@@ -117,7 +120,17 @@ def read(env_py: Path, root: Path, places: Sequence[Path]) -> Reading:
     )  # fmt: skip
 
 
-def _modules(env_py: Path, places: Sequence[Path]) -> Iterator[tuple[Path, ast.Module]]:
+def _read_to(
+    depth: int, env_py: Path, places: Sequence[Path]
+) -> tuple[dict[Path, ast.Module], list[Variable]]:
+    trees = dict(_modules(env_py, places, depth))
+    found = [item for tree in trees.values() for item in _lookups(tree)]
+    return trees, found + _settings(list(trees.values()))
+
+
+def _modules(
+    env_py: Path, places: Sequence[Path], deepest: int
+) -> Iterator[tuple[Path, ast.Module]]:
     """Give each file's tree, env.py first, breadth first; what cannot be parsed is left out."""
     waiting, seen = [(env_py, 1)], {env_py}
     while waiting and len(seen) < MOST_FILES:
@@ -126,7 +139,7 @@ def _modules(env_py: Path, places: Sequence[Path]) -> Iterator[tuple[Path, ast.M
         if tree is None:
             continue
         yield path, tree
-        for name in _imports(tree) if depth < DEPTH else ():
+        for name in _imports(tree) if depth < deepest else ():
             for file in _files_of(name, (path.parent, *places)):
                 if file not in seen:
                     seen.add(file)

@@ -156,6 +156,21 @@ class Settings(Base):
     assert "# IGNORED_SECRET_KEY" in (root / "runbook.toml").read_text()
 
 
+def test_settings_behind_packages_that_pass_them_on_are_found(tmp_path: Path) -> None:
+    root = project(tmp_path, "from app.db import engine\nURL = engine.url")
+    settings = (
+        "from pydantic_settings import BaseSettings\n"
+        "class DatabaseSettings(BaseSettings):\n"
+        "    POSTGRES_HOST: str = 'localhost'\n    POSTGRES_DB: str\n    JWT_KEY: str\n"
+    )
+    make(root, {"app/__init__.py": "", "app/db.py": "from app.config import get_settings"})
+    make(root, {"app/config/__init__.py": "from .all import get_settings"})
+    make(root, {"app/config/all.py": "from ._database import DatabaseSettings"})
+    make(root, {"app/config/_database.py": settings})
+    data, _ = written(root)
+    assert data["project"]["env"] == {"POSTGRES_HOST": "{host}", "POSTGRES_DB": "{database}"}
+
+
 def test_an_example_file_gives_names_and_the_scheme_but_never_a_value(tmp_path: Path) -> None:
     head = "from app import URL"
     example = (
