@@ -280,10 +280,11 @@ def _checks(text: str) -> list[str]:
 def _domain_state(new: Aspects) -> str:
     default = literal(new["default"]) if "default" in new else "NULL"
     checks = literal(new["checks"]) if "checks" in new else "NULL"
+    text = lookups.spelled("pg_get_constraintdef(k.oid)", new.get("checks"))
     return (
         f"t.typnotnull <> {'true' if new.get('nullable') == 'no' else 'false'} "
         f"OR t.typdefault IS DISTINCT FROM {default} OR (SELECT string_agg('CONSTRAINT ' || "
-        "quote_ident(k.conname) || ' ' || pg_get_constraintdef(k.oid), ' ' ORDER BY k.conname) "
+        f"quote_ident(k.conname) || ' ' || {text}, ' ' ORDER BY k.conname) "
         "FROM pg_constraint k WHERE k.contypid = t.oid AND k.contype = 'c') "
         f"IS DISTINCT FROM {checks}"
     )

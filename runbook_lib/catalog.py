@@ -21,6 +21,7 @@ from fnmatch import fnmatchcase
 from importlib import resources
 from typing import Any, Literal
 
+from runbook_lib import spelling
 from runbook_lib.artifacts import Artifact
 
 Aspects = Mapping[str, str]
@@ -53,6 +54,14 @@ RESTORE_SQL = "SELECT " + ", ".join(
     for name in _SETTINGS
 )
 """Puts back what PREPARE_SQL set, within the same transaction."""
+
+READING = {
+    "prepare": PREPARE_SQL,
+    "query": SNAPSHOT_SQL,
+    "restore": RESTORE_SQL,
+    "spelling": {"signs": spelling.SIGNS, "pairs": spelling.PAIRS},
+}
+"""All that it takes to read a catalog elsewhere, as the agent is sent it."""
 
 _TABLE_PARTS = ("table", "foreign_table", "column", "constraint", "trigger", "rule", "policy")
 
@@ -99,7 +108,7 @@ def parse(text: str) -> Catalog:
     collecting = gc.isenabled()
     gc.disable()  # so many small mappings at once would set off pointless collections
     try:
-        return Catalog(objects=json.loads(text))
+        return Catalog(objects=json.loads(spelling.canonical(text)))
     finally:
         if collecting:
             gc.enable()

@@ -139,8 +139,9 @@ def _given(key: str, old: Aspects, new: Aspects) -> Statement:
 
 def _other_default(aspects: Aspects) -> str:
     wanted = literal(aspects["default"]) if "default" in aspects else "NULL"
+    text = lookups.spelled("pg_get_expr(d.adbin, d.adrelid)", aspects.get("default"))
     return (
-        "(SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d "
+        f"(SELECT {text} FROM pg_attrdef d "
         f"WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) IS DISTINCT FROM {wanted}"
     )
 
@@ -162,9 +163,10 @@ def _regenerated(key: str, old: Aspects, new: Aspects) -> Statement:
     """A generated column is made anew: its values come from the other columns."""
     table, bare = member(split(key)[1])
     dropped = definitions.drop(key)
+    text = lookups.spelled("pg_get_expr(d.adbin, d.adrelid)", new.get("generated"))
     return _altered(
         key,
-        "(SELECT '(' || pg_get_expr(d.adbin, d.adrelid) || ')' FROM pg_attrdef d "
+        f"(SELECT '(' || {text} || ')' FROM pg_attrdef d "
         "WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) IS DISTINCT FROM "
         + (literal(new["generated"].rpartition(" ")[0]) if "generated" in new else "NULL"),
         f"{dropped};\nALTER TABLE {table} ADD COLUMN {definitions.column(bare, new)}",

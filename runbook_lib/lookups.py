@@ -6,6 +6,7 @@ definition reads the same as in a snapshot.
 
 from __future__ import annotations
 
+from runbook_lib import spelling
 from runbook_lib.catalog import Aspects, parts, split
 from runbook_lib.identifiers import literal, member, sql_name, unquoted
 
@@ -111,9 +112,22 @@ def differs(key: str, wanted: Aspects) -> str:
     current, expected = _definitions(kind, oid(key), wanted)
     pairs = zip(current, expected, strict=True)
     return " OR ".join(
-        f"{now} IS DISTINCT FROM {literal(then) if then is not None else 'NULL'}"
+        f"{spelled(now, then)} IS DISTINCT FROM {literal(then) if then is not None else 'NULL'}"
         for now, then in pairs
     )
+
+
+def spelled(expression: str, wanted: str | None) -> str:
+    """Return ``expression`` so that its text is spelled as ``wanted``, of a catalog, is.
+
+    It is left as it is where ``wanted`` has nothing that PostgreSQL spells in two ways.
+    """
+    if wanted is None or "::character varying" not in wanted:
+        return expression
+    for pattern, replacement in spelling.PAIRS:
+        given = f"{literal(pattern)}, {literal(replacement)}, 'g'"
+        expression = f"regexp_replace({expression}, {given})"
+    return expression
 
 
 def _definitions(

@@ -25,11 +25,7 @@ from runbook_lib.answers import (
     run_of,
     settled,
 )
-from runbook_lib.catalog import (
-    PREPARE_SQL,
-    RESTORE_SQL,
-    SNAPSHOT_SQL,
-)
+from runbook_lib.catalog import READING
 from runbook_lib.config import ProjectSettings
 from runbook_lib.conversation import BOOTSTRAP, Conversation, Event, Progress, agent_source
 from runbook_lib.dsn import Dsn, redact
@@ -145,7 +141,7 @@ class Project:
         ``partial``: read only the tables that a revision names, where its statements are of kinds
         that change nothing else; the result's ``exact`` says whether that was right.
         """
-        snapshot = {"prepare": PREPARE_SQL, "query": SNAPSHOT_SQL, "restore": RESTORE_SQL}
+        snapshot: dict[str, Any] = dict(READING)
         snapshot |= {"part": part_sql(), "narrow": NARROW_SQL} if partial else {}
         request = {
             "op": "replay",

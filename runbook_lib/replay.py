@@ -17,7 +17,7 @@ from runbook_lib import postgres
 from runbook_lib.answers import Run
 from runbook_lib.artifacts import digest
 from runbook_lib.catalog import (
-    SNAPSHOT_SQL,
+    READING,
     Catalog,
     ObjectChange,
     apply_changes,
@@ -149,7 +149,7 @@ def _setting(
         "env": dict(settings.env),
         "baseline": _baseline_digest(project),
         "agent": hashlib.sha256(agent_source()).hexdigest(),
-        "snapshot": hashlib.sha256(SNAPSHOT_SQL.encode()).hexdigest(),
+        "snapshot": digest(READING),
     }
     return digest([parts, settings.section, target, sorted(exclude), major])
 

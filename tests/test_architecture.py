@@ -25,6 +25,7 @@ PURE = (
     "plan",
     "planning",
     "revisions",
+    "spelling",
     "verdicts",
     "versions",
 )

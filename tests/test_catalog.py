@@ -18,9 +18,12 @@ from conftest import execute
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbook_lib import spelling
+from runbook_lib.agent.effects import respelled
 from runbook_lib.catalog import (
     EMPTY,
     PREPARE_SQL,
+    READING,
     RESTORE_SQL,
     SNAPSHOT_SQL,
     Catalog,
@@ -37,7 +40,7 @@ from runbook_lib.catalog import (
 )
 from runbook_lib.cluster import Cluster
 from runbook_lib.dsn import Dsn
-from runbook_lib.programs import local_binaries
+from runbook_lib.programs import EMBEDDED_BIN, local_binaries, run_client
 
 CASES = Path(__file__).parent / "cases" / "ddl"
 ROLES = """DO $$ BEGIN CREATE ROLE runbook_reader; CREATE ROLE "Runbook Writer";
@@ -316,6 +319,30 @@ def test_a_view_of_one_table_is_spelled_the_same(elsewhere: Dsn, database: Dsn) 
     execute(database, text)
     execute(elsewhere, text)
     assert read(elsewhere) == read(database)
+
+
+@pytest.mark.parametrize("name", sorted(folder.name for folder in CASES.iterdir()))
+def test_a_restored_database_reads_as_the_one_that_was_dumped(
+    server: Cluster, database: Dsn, tmp_path: Path, name: str
+) -> None:
+    execute(database, ROLES, (CASES / name / "after.sql").read_text("utf-8"))
+    dump = tmp_path / "dump"
+    run_client(EMBEDDED_BIN / "pg_dump", ["-Fc", "-f", str(dump)], database)
+    origin = read(database)
+    execute(server.dsn("postgres"), f'DROP DATABASE "{database.database}"',
+            f'CREATE DATABASE "{database.database}"')  # fmt: skip
+    run_client(EMBEDDED_BIN / "pg_restore", ["-d", database.database, str(dump)], database)
+    assert diff(origin, read(database)) == ()
+
+
+def test_the_agent_spells_a_catalog_as_the_library_does(database: Dsn) -> None:
+    execute(database, ROLES, (CASES / "lists" / "after.sql").read_text("utf-8"))
+    with closing(psycopg2.connect(**database.libpq())) as opened, opened.cursor() as cursor:
+        cursor.execute(f"{PREPARE_SQL}; {SNAPSHOT_SQL}")
+        (text,) = cursor.fetchone()
+    assert spelling.canonical(text) != text
+    assert respelled(text, READING["spelling"]) == spelling.canonical(text)
+    assert spelling.canonical(spelling.canonical(text)) == spelling.canonical(text)
 
 
 CHANGES = st.dictionaries(

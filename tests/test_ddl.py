@@ -88,6 +88,9 @@ def test_statements_lead_there_and_back(pair: tuple[Dsn, Dsn], name: str) -> Non
     run(pair[0], [statement.sql for statement in statements])
     assert unlike(read(pair[0]), after) == []
     assert needed(pair[0], statements) == []
+    assert (
+        needed(pair[1], statements) == []
+    )  # nor where a migration made it, not a statement of ours
     run(pair[0], [statement.reverse for statement in reversed(statements) if statement.reverse])
     assert unlike(read(pair[0]), before) == []
 

@@ -26,11 +26,12 @@ class Witness:
     """Knows the catalog as the last revision left it, and so what the next one changes.
 
     ``queries`` are the request's: prepare, query, restore, and where narrowing is wanted part and
-    narrow. ``partial``: something was put together from parts, so the whole has to be compared at
-    the end. ``triggers``: there are event triggers, whose reach no statement shows.
+    narrow; and spelling, by which one expression has one text. ``partial``: something was put
+    together from parts, so the whole has to be compared at the end. ``triggers``: there are event
+    triggers, whose reach no statement shows.
     """
 
-    def __init__(self, session: Session, queries: dict[str, str]) -> None:
+    def __init__(self, session: Session, queries: dict[str, Any]) -> None:
         self.session = session
         self.queries = queries
         self.catalog: dict[str, Any] | None = None
@@ -109,7 +110,7 @@ class Witness:
         raw(given["restore"], fetch=False)
         if alone:
             raw("COMMIT", fetch=False)
-        return str(text)
+        return respelled(str(text), given["spelling"])
 
     def snapshot_over(self, connection: Any) -> str:
         """Read the whole catalog over another connection than the migration's own."""
@@ -232,3 +233,11 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[list[Any]]:
     keys = {key for key, value in before.items() if after.get(key) != value}
     keys |= after.keys() - before.keys()
     return [[key, before.get(key), after.get(key)] for key in sorted(keys)]
+
+
+def respelled(text: str, spelling: dict[str, Any]) -> str:
+    """Spell a catalog's text as the other side does: patterns and what replaces them, in order."""
+    if any(sign in text for sign in spelling["signs"]):
+        for pattern, replacement in spelling["pairs"]:
+            text = re.sub(pattern, replacement, text)
+    return text
