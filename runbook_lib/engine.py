@@ -1,30 +1,34 @@
 """Engine: how papermill runs a notebook here, so that its record never says more than is true.
 
-``papermill --engine runbook NOTEBOOK OUT …`` uses it. Against papermill's own engine:
-cells that did not run stay ``pending`` and the one that died is ``failed``, after ``sys.exit``,
-the kernel's death, a timeout and a signal too; parameters are held against the ``parameters``
-cell before a kernel starts; every write is atomic, and free of secrets and machine paths.
+``papermill NOTEBOOK OUT …`` uses it for the runbook's notebooks, ``--engine runbook`` for any.
+Against papermill's own engine: cells that did not run stay ``pending`` and the one that died is
+``failed``, after ``sys.exit``, the kernel's death, a timeout and a signal too; parameters are held
+against the ``parameters`` cell before a kernel starts; every write is atomic, and free of secrets
+and machine paths.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import signal
 import sys
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-import click
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from runbook_lib import errors
-from runbook_lib.errors import ConfigurationError, RunbookError
-from runbook_lib.evidence import RunFolder, atomic_write
+from runbook_lib.errors import RunbookError
+from runbook_lib.evidence import set_aside
+from runbook_lib.failures import Interrupted, NotebookFailed
+from runbook_lib.files import atomic_write
+from runbook_lib.handler import SCHEME, archived_path
 from runbook_lib.kernels import end_kernel, signal_kernel, start_kernel
 from runbook_lib.parameters import check_parameters, declared_parameters
 from runbook_lib.scrub import Scrub, scrub_for_parameters
@@ -32,25 +36,6 @@ from runbook_lib.transcript import Transcript
 
 INTERRUPT_PATIENCE = 5.0
 """Seconds that a cell has to clean up after an interrupt, before its kernel is killed."""
-
-
-class NotebookFailed(RunbookError, click.ClickException):  # type: ignore[misc]
-    """A notebook did not run to its end; shown by papermill's command without a traceback.
-
-    ``ename`` is the class of the error that its cell raised, or "" when there was none.
-    """
-
-    def __init__(self, message: str, hint: str = "", exit_code: int = 1, ename: str = "") -> None:
-        RunbookError.__init__(self, message, hint)
-        self.exit_code = exit_code
-        self.ename = ename
-
-    def format_message(self) -> str:
-        return str(self)
-
-
-class Interrupted(NotebookFailed):
-    """The run was ended by a signal; the exit code is 128 plus its number, as in a shell."""
 
 
 class RunbookEngine:
@@ -83,21 +68,23 @@ class RunbookEngine:
         Raises ConfigurationError on wrong parameters, NotebookFailed when the notebook does not
         run to its end, Interrupted on SIGINT or SIGTERM.
         """
-        install_atomic_writes()
+        install()
         running: Running | None = None
         try:
             transcript = _prepare(nb, input_path, output_path, scrub)
             running = Running(transcript, km, kernel_name, start_timeout, execution_timeout)
-        finally:
-            if running is None and km is not None:
-                end_kernel(km)
-        running.streams = (stdout_file, stderr_file)
-        cls.current = running
-        try:
+            running.streams = (stdout_file, stderr_file)
+            cls.current = running
             with _signals(running):
                 running.run()
+        except NotebookFailed:
+            raise
+        except RunbookError as error:
+            raise NotebookFailed.of(error) from None
         finally:
             cls.current = None
+            if running is None and km is not None:
+                end_kernel(km)
         return transcript.notebook
 
     @classmethod
@@ -110,20 +97,47 @@ class RunbookEngine:
         return language or str(told or nb.metadata.get("language_info", {}).get("name", "python"))
 
 
-def _prepare(nb: Any, input_path: str, output_path: str | None, scrub: Scrub | None) -> Transcript:
+class DefaultEngine(RunbookEngine):
+    """What ``papermill`` uses when no engine is named: ours for a notebook with a verdict of ours
+    in it, so that the plain command tells the truth too; for any other, the one that was there."""
+
+    former: ClassVar[Any] = None
+
+    @classmethod
+    def execute_notebook(cls, nb: Any, kernel_name: str, *args: Any, **options: Any) -> Any:
+        chosen = RunbookEngine if _is_phase(nb) else cls.former
+        return chosen.execute_notebook(nb, kernel_name, *args, **options)
+
+
+def _is_phase(nb: Any) -> bool:
+    tags = {tag for cell in nb.cells for tag in cell.metadata.get("tags", [])}
+    return {"parameters", "binding", "verdict"} <= tags
+
+
+def _prepare(nb: Any, input_path: Any, output_path: str | None, scrub: Scrub | None) -> Transcript:
+    """Check the parameters, put away what stands where the notebook will, and write it pending."""
     given = dict(nb.metadata.get("papermill", {}).get("parameters", {}))
-    name = Path(input_path or "notebook.ipynb").stem
-    try:
-        check_parameters(given, declared_parameters(_parameters_source(nb)), name)
-    except ConfigurationError as error:
-        raise NotebookFailed(error.message, error.hint, 2, "ConfigurationError") from None
-    output = Path(output_path) if output_path else None
-    folder = RunFolder.holding(output) if output else None
-    if folder and output:
-        folder.supersede(output.name)
-    transcript = Transcript(nb, output, scrub or scrub_for_parameters(_defaults(nb) | given))
+    name = Path(input_path).stem if isinstance(input_path, str) and input_path else "the notebook"
+    check_parameters(given, declared_parameters(_parameters_source(nb)), name)
+    writer = _writer(output_path) if output_path else None
+    transcript = Transcript(nb, writer, scrub or scrub_for_parameters(_defaults(nb) | given))
     transcript.start()
     return transcript
+
+
+def _writer(output_path: str) -> Callable[[bytes], None]:
+    """Return what writes the notebook: atomically, or through papermill to a place elsewhere."""
+    from papermill import iorw
+
+    handler = iorw.papermill_io.get_handler(output_path)
+    if output_path.startswith(SCHEME):
+        path = archived_path(output_path)
+    elif isinstance(handler, iorw.LocalHandler):
+        path = Path(handler._cwd or "").absolute() / output_path  # not the kernel's --cwd
+    else:
+        return lambda data: iorw.papermill_io.write(data.decode(), output_path)
+    set_aside(path)
+    return functools.partial(atomic_write, path)
 
 
 def _parameters_source(nb: Any) -> str:
@@ -300,19 +314,25 @@ def _signals(running: Running) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def install_atomic_writes() -> None:
-    """Let papermill's own last write of a local file be atomic too (it truncates in place)."""
-    from papermill import iorw
-
-    for _scheme, handler in iorw.papermill_io._handlers:
+def install() -> None:
+    """Give papermill our default engine, and atomic writes of local files: its own truncate."""
+    engines = sys.modules.get("papermill.engines")
+    registry = getattr(engines, "papermill_engines", None)
+    if registry is not None and registry._engines.get(None) is not DefaultEngine:
+        DefaultEngine.former = registry._engines[None]
+        registry.register(None, DefaultEngine)
+    iorw: Any = sys.modules.get("papermill.iorw")
+    for _scheme, handler in iorw.papermill_io._handlers if iorw else ():
         if isinstance(handler, iorw.LocalHandler) and "write" not in vars(handler):
             handler.write = types.MethodType(_atomic_local_write, handler)
 
 
 def _atomic_local_write(handler: Any, buffer: str, path: str) -> None:
     folder = Path(handler._cwd or ".")
-    atomic_write(folder / path, buffer.encode() + b"\n" * (not buffer.endswith("\n")))
+    try:
+        atomic_write(folder / path, buffer.encode() + b"\n" * (not buffer.endswith("\n")))
+    except RunbookError as error:
+        raise NotebookFailed.of(error) from None
 
 
-if "papermill.iorw" in sys.modules:
-    install_atomic_writes()
+install()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import errno
 import fcntl
 import json
 import os
 import re
 import secrets
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,9 +16,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
 
-from runbook_lib.artifacts import Artifact, from_json, to_json
+from runbook_lib.artifacts import Artifact, from_json
 from runbook_lib.config import Environment
 from runbook_lib.errors import GateError, RunbookError, SafetyError
+from runbook_lib.files import atomic_write, numbered, pretty, writing
 
 PHASES = (
     "00_current_state",
@@ -61,54 +60,6 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def atomic_write(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` so that a reader sees the older file or the whole new one.
-
-    Raises RunbookError when the disk is full or the folder is gone; the older file then stays.
-    """
-    try:
-        _replace(path, data)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        reason = "there is no space left" if full else error.strerror
-        raise RunbookError(
-            f"{path.name} could not be written: {reason}.",
-            "What was there before is unchanged. Free some space, then run again."
-            if full
-            else "What was there before is unchanged. Check the folder, then run again.",
-        ) from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            os.fchmod(stream.fileno(), 0o644)
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` last through a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def pretty(value: Any) -> bytes:
-    """Return readable JSON of ``value`` with sorted keys, as the archive keeps it."""
-    text = json.dumps(to_json(value), sort_keys=True, indent=2, ensure_ascii=False)
-    return f"{text}\n".encode()
-
-
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """``outputs/<environment>/<UTC time>-<run>/``: everything that one run leaves behind."""
@@ -139,7 +90,8 @@ class RunFolder:
             newest = datetime.strptime(runs[-1].name[:16], _STAMP).replace(tzinfo=UTC)
             moment = max(moment, newest + timedelta(seconds=1))
         folder = cls(home / f"{moment.strftime(_STAMP)}-{secrets.token_hex(3)}")
-        folder.path.mkdir(parents=True)
+        with writing(f"outputs/{home.name}/{folder.name}"):
+            folder.path.mkdir(parents=True)
         folder.append_event("opened")
         return folder
 
@@ -197,10 +149,12 @@ class RunFolder:
     @property
     def waits(self) -> bool:
         """Say whether the run is planned, unsealed, and nothing of the plan was applied yet."""
-        if self.sealed or not self.has("plan"):
-            return False
-        events = {event.get("event") for event in self.events()}
-        return "applying" not in events
+        return not self.sealed and self.has("plan") and "applying" not in self.happened
+
+    @property
+    def happened(self) -> frozenset[str]:
+        """The names of the events in the run's log."""
+        return frozenset(str(event.get("event")) for event in self.events())
 
     def has(self, name: str) -> bool:
         return self._file(name).is_file()
@@ -244,12 +198,10 @@ class RunFolder:
         self.require_open()
         if not path.exists():
             return
-        attic = self.path / SUPERSEDED
-        attic.mkdir(exist_ok=True)
-        number = 1
-        while (attic / f"{path.stem}.{number}{path.suffix}").exists():
-            number += 1
-        path.rename(attic / f"{path.stem}.{number}{path.suffix}")
+        with writing(file):
+            attic = self.path / SUPERSEDED
+            attic.mkdir(exist_ok=True)
+            path.rename(numbered(attic, path))
 
     def require_open(self) -> None:
         if self.sealed:
@@ -263,27 +215,48 @@ class RunFolder:
         self.require_open()
         line = {"at": now(), "event": event, **({"phase": phase} if phase else {}), **detail}
         data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
-        handle = os.open(self.path / EVENTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            os.write(handle, data)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        with writing(EVENTS), (self.path / EVENTS).open("ab", buffering=0) as stream:
+            stream.write(data)
+            os.fsync(stream.fileno())
 
     def events(self) -> tuple[dict[str, Any], ...]:
         """Read the event log; a last line that was cut off by a crash is left out."""
         try:
-            lines = (self.path / EVENTS).read_text().splitlines()
+            lines = (self.path / EVENTS).read_text(errors="replace").splitlines()
         except FileNotFoundError:
             return ()
         found = []
         for line in lines:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 found.append(json.loads(line))
-        return tuple(found)
+        return tuple(item for item in found if isinstance(item, dict))
 
     def _file(self, name: str) -> Path:
         return self.path / (name if name.endswith(".json") else f"{name}.json")
+
+
+def set_aside(path: Path) -> None:
+    """Make room for a notebook without losing a good one: an executed one gets a number.
+
+    In a run's folder whatever stands there is kept as superseded; raises SafetyError when the run
+    is sealed.
+    """
+    folder = RunFolder.holding(path)
+    if folder:
+        folder.supersede(path.name)
+    elif _is_executed(path):
+        with writing(path.name):
+            path.rename(numbered(path.parent, path))
+
+
+def _is_executed(path: Path) -> bool:
+    """Say whether a notebook ran to its end under papermill."""
+    try:
+        cells = json.loads(path.read_bytes())["cells"]
+        marks = [cell["metadata"]["papermill"]["status"] for cell in cells]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return bool(marks) and set(marks) == {"completed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ from html import escape
 from pathlib import Path
 
 from runbook_lib import chart
-from runbook_lib.evidence import RunFolder, atomic_write
+from runbook_lib.evidence import RunFolder
+from runbook_lib.files import atomic_write
 from runbook_lib.pages import TEMPLATES, frame, table, word
 from runbook_lib.seal import Sealed, sealed_runs
 

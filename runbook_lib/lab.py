@@ -19,8 +19,9 @@ import nbformat
 from runbook_lib import artifacts
 from runbook_lib.config import Environment
 from runbook_lib.errors import ConfigurationError
-from runbook_lib.evidence import PHASES, atomic_write
-from runbook_lib.runner import notebook_path
+from runbook_lib.evidence import PHASES
+from runbook_lib.files import atomic_write
+from runbook_lib.handler import notebook_path
 
 MARK = "runbook_copy"  # in a copy's metadata: the digest of its cells as they were written
 OURS = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.resources
 import os
 import signal
 import sys
@@ -23,9 +22,11 @@ from papermill.engines import papermill_engines
 from runbook_lib import index, pages, record
 from runbook_lib.closing import DEPLOYMENT, begin, plan_digest, results, seal_run, verdict_of
 from runbook_lib.config import Environment, find_config, load_environment
-from runbook_lib.engine import Interrupted, NotebookFailed, RunbookEngine
-from runbook_lib.errors import ConfigurationError, RunbookError
+from runbook_lib.engine import RunbookEngine
+from runbook_lib.errors import RunbookError
 from runbook_lib.evidence import PHASES, PhaseResult, PhaseStatus, RunFolder, locked
+from runbook_lib.failures import Interrupted, NotebookFailed
+from runbook_lib.handler import notebook_path
 from runbook_lib.kernels import end_kernel, start_kernel
 from runbook_lib.parameters import declared_parameters
 from runbook_lib.scrub import Scrub, scrub_for
@@ -89,18 +90,6 @@ def run(
             given={**(parameters or {}), "approve": approve, "by": by},
         )
         return conductor.conduct(todo, tuple(phases))
-
-
-def notebook_path(phase: str, notebooks: Path | None = None) -> Path:
-    """Find a phase's notebook: beside the package in a checkout, else within the package."""
-    packaged = Path(str(importlib.resources.files("runbook_lib") / "notebooks"))
-    checkout = Path(__file__).parent.parent / "notebooks"
-    for home in (notebooks,) if notebooks else (checkout, packaged):
-        if (home / f"{phase}.ipynb").is_file():
-            return home / f"{phase}.ipynb"
-    raise ConfigurationError(
-        f"There is no notebook {phase}.ipynb.", f"The phases are: {', '.join(ALL)}."
-    )
 
 
 @contextlib.contextmanager

@@ -27,10 +27,9 @@ from runbook_lib.evidence import (
     SIGNATURE,
     PhaseResult,
     RunFolder,
-    atomic_write,
     now,
-    pretty,
 )
+from runbook_lib.files import atomic_write, pretty
 from runbook_lib.forensics import Target
 from runbook_lib.promotion import Approval
 from runbook_lib.scrub import Scrub, find_leaks, find_paths

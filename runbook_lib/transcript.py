@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import nbformat
 
-from runbook_lib.evidence import atomic_write
 from runbook_lib.scrub import Scrub
 
+Writer = Callable[[bytes], None]
 PENDING, RUNNING, COMPLETED, FAILED = "pending", "running", "completed", "failed"
 
 
 class Transcript:
     """The state of one notebook while it runs, and its file. papermill's manager, made strict."""
 
-    def __init__(self, notebook: Any, output: Path | None, scrub: Scrub) -> None:
+    def __init__(self, notebook: Any, writer: Writer | None, scrub: Scrub) -> None:
         self.notebook = notebook
-        self.output = output
+        self.writer = writer
         self.scrub = scrub
         self.started = datetime.now(UTC)
         self.done: dict[int, Any] = {}
@@ -83,8 +83,8 @@ class Transcript:
         return copied
 
     def save(self) -> None:
-        if self.output is not None:
-            atomic_write(self.output, (nbformat.writes(self.cleaned()) + "\n").encode())
+        if self.writer is not None:
+            self.writer((nbformat.writes(self.cleaned()) + "\n").encode())
 
 
 def _moment(time: datetime) -> str:

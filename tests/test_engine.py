@@ -18,8 +18,8 @@ import nbformat
 import papermill
 import pytest
 
-from runbook_lib.engine import Interrupted, NotebookFailed
 from runbook_lib.errors import ConfigurationError, RunbookError
+from runbook_lib.failures import Interrupted, NotebookFailed
 from runbook_lib.kernels import start_kernel
 from runbook_lib.parameters import check_parameters, declared_parameters
 
@@ -125,6 +125,99 @@ class TestParameters:
         assert "use -r revision VALUE" in done.stderr
         assert "Traceback" not in done.stderr
         assert not output.exists()
+
+
+class TestPlainCommand:
+    """``papermill NOTEBOOK OUT``, no engine named."""
+
+    PLAIN = (sys.executable, "-m", "papermill", "--no-progress-bar")
+
+    @pytest.fixture
+    def phase(self, tmp_path: Path) -> Path:
+        """A notebook with the anatomy of a phase, whose kernel dies in the middle."""
+        cells = {
+            "parameters": 'environment: str = "staging"  # which',
+            "binding": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            "verdict": "print('never')",
+        }
+        book = nbformat.v4.new_notebook(
+            metadata={
+                "kernelspec": {"name": "python3", "language": "python", "display_name": "Python"}
+            }
+        )
+        for tag, source in cells.items():
+            book.cells.append(nbformat.v4.new_code_cell(source, metadata={"tags": [tag]}))
+        nbformat.write(book, tmp_path / "phase.ipynb")
+        return tmp_path / "phase.ipynb"
+
+    def call(self, *argv: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+        words = [*self.PLAIN, *map(str, argv)]
+        return subprocess.run(words, capture_output=True, text=True, check=False, cwd=cwd)
+
+    def test_a_phase_tells_the_truth_without_naming_the_engine(self, phase: Path) -> None:
+        (phase.parent / "elsewhere").mkdir()
+        done = self.call(phase, "out.ipynb", "--cwd", "elsewhere", cwd=phase.parent)
+        assert done.returncode == 1
+        assert "The kernel died in cell 1" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert statuses(phase.parent / "out.ipynb") == ["completed", "failed", "pending"]
+        assert not list((phase.parent / "elsewhere").iterdir())
+        unknown = self.call(phase, "other.ipynb", "-p", "enviroment", "a", cwd=phase.parent)
+        assert unknown.returncode == 2
+        assert "Did you mean 'environment'" in unknown.stderr
+        assert not (phase.parent / "other.ipynb").exists()
+
+    def test_other_notebooks_are_left_to_papermill(self, output: Path) -> None:
+        from papermill.engines import papermill_engines
+
+        papermill.execute_notebook(
+            NOTEBOOKS / "good.ipynb", output, progress_bar=False, cwd=output.parent
+        )
+        assert output.read_text().count("Runs to its end") == 1
+        engine = papermill_engines.get_engine(None)
+        assert engine.former is papermill_engines.get_engine("nbclient")
+
+    def test_an_executed_notebook_is_not_overwritten(self, output: Path) -> None:
+        for number in range(3):
+            run("good", output, parameters={"count": number})
+        kept = sorted(path.name for path in output.parent.glob("out.*ipynb"))
+        assert kept == ["out.1.ipynb", "out.2.ipynb", "out.ipynb"]
+        counts = [nbformat.read(output.parent / name, 4).cells[-1].outputs[0] for name in kept]
+        assert [item.data["text/plain"] for item in counts] == ["1", "2", "3"]
+
+
+class TestArchiveAddress:
+    @pytest.fixture(autouse=True)
+    def project(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "runbook.toml").write_text('[environments.staging]\nurl_env = "X"\n')
+        monkeypatch.chdir(tmp_path)
+
+    def test_it_leads_into_the_run_and_keeps_what_was_there(self, tmp_path: Path) -> None:
+        from papermill.iorw import papermill_io
+
+        address = "runbook://staging/02_audit.ipynb"
+        papermill_io.write("{}", address)
+        papermill_io.write('{"a": 1}', address)
+        (run_folder,) = (tmp_path / "outputs" / "staging").glob("2*")
+        assert papermill_io.read(address) == '{"a": 1}\n'
+        assert (run_folder / "superseded" / "02_audit.1.ipynb").read_text() == "{}\n"
+        assert papermill_io.listdir("runbook://staging") == [f"runbook://staging/{run_folder.name}"]
+        assert '"parameters"' in papermill_io.read("runbook://02_audit.ipynb")
+
+    @pytest.mark.parametrize(
+        ("address", "sentence"),
+        [
+            ("runbook://production/02_audit.ipynb", "no environment 'production'"),
+            ("runbook://staging/../../evil.ipynb", "no place in the archive"),
+            ("runbook://staging/notes.ipynb", "no place in the archive"),
+            ("runbook://staging/20200101T000000Z-abcdef/02_audit.ipynb", "There is no run"),
+        ],
+    )
+    def test_another_place_is_refused(self, address: str, sentence: str) -> None:
+        from papermill.iorw import papermill_io
+
+        with pytest.raises(NotebookFailed, match=sentence):
+            papermill_io.write("{}", address)
 
 
 class TestRecord:

@@ -25,7 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from runbook_lib.config import Environment, ProjectSettings
 from runbook_lib.errors import GateError, RunbookError, SafetyError
-from runbook_lib.evidence import PhaseResult, RunFolder, atomic_write, locked
+from runbook_lib.evidence import PhaseResult, RunFolder, locked
+from runbook_lib.files import atomic_write
 from runbook_lib.scrub import scrub_for
 from runbook_lib.seal import Sealed, seal
 from runbook_lib.verification import VerifyResult, verify
