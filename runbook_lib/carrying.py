@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg2
 
-from runbook_lib import edits, postgres
+from runbook_lib import edits, exclusion, postgres
 from runbook_lib.config import Environment
 from runbook_lib.dsn import Dsn, redact
 from runbook_lib.edits import FileEdit
@@ -122,13 +122,15 @@ def run_sql(
 
 
 def _open(stage: Stage, *, autocommit: bool) -> Any:
-    return postgres.connect(
+    connection = postgres.connect(
         stage.dsn,
         read_only=False,
-        autocommit=autocommit,
         lock_timeout=stage.environment.lock_timeout,
         statement_timeout=stage.environment.statement_timeout,
     )
+    postgres.fetch(connection, exclusion.SHARE)
+    connection.autocommit = autocommit
+    return connection
 
 
 def _run_revisions(step: Step, plan: Plan, stage: Stage) -> None:

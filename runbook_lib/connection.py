@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from typing import Any
 
 import psycopg2
@@ -15,12 +13,11 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import quote_ident
 
 from runbook_lib.dsn import Dsn, redact
-from runbook_lib.errors import GateError, SafetyError, UnreachableError
+from runbook_lib.errors import GateError, UnreachableError
 from runbook_lib.forensics import Target
 
 __all__ = [
     "Connection",
-    "advisory_lock",
     "connect",
     "ensure_roles",
     "fetch",
@@ -111,11 +108,19 @@ def _unreachable(dsn: Dsn, text: str) -> UnreachableError:
 
 
 def fetch(connection: Connection, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
-    """Run one query and return its rows."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-        return rows
+    """Run one query and return its rows. Raises UnreachableError when the connection is cut."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+            return rows
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        if not connection.closed:
+            raise
+        raise UnreachableError(
+            f"The connection to {connection.info.dbname} was cut: {' '.join(str(error).split())}",
+            "Find out whether the server was stopped or the session ended, then run again.",
+        ) from None
 
 
 def target(connection: Connection, version_table: str) -> Target:
@@ -177,43 +182,6 @@ def version_rows(connection: Connection, schema: str, table: str) -> tuple[str |
     rows = fetch(connection, f"SELECT version_num::text FROM {name}")
     values: list[str | None] = [row[0] for row in rows]
     return tuple(sorted(values, key=lambda value: (value is None, value or "")))
-
-
-@contextmanager
-def advisory_lock(connection: Connection, environment_name: str) -> Iterator[None]:
-    """Hold the environment's lock in its database: one runbook writes at a time.
-
-    Raises SafetyError that names the holder.
-    """
-    raw = hashlib.sha256(f"runbook:{environment_name}".encode()).digest()[:8]
-    key = int.from_bytes(raw, "big", signed=True)
-    if not fetch(connection, "SELECT pg_try_advisory_lock(%s)", (key,))[0][0]:
-        raise SafetyError(
-            f"Another runbook is at work on {environment_name}: {_holder(connection, key)}.",
-            "Wait until it has ended; when it hangs, end it with pg_terminate_backend(pid).",
-        )
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            fetch(connection, "SELECT pg_advisory_unlock(%s)", (key,))
-
-
-def _holder(connection: Connection, key: int) -> str:
-    rows = fetch(
-        connection,
-        "SELECT a.pid, a.usename, a.application_name, a.backend_start::timestamp(0)::text"
-        " FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)"
-        " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
-        " AND (l.classid::bigint << 32 | l.objid::bigint) = %s"
-        " AND l.database = (SELECT oid FROM pg_catalog.pg_database"
-        " WHERE datname = current_database())",
-        (key,),
-    )
-    if not rows:
-        return "it has just ended"
-    pid, user, name, since = rows[0]
-    return f"pid {pid}, user {user}, {name or 'no application name'}, since {since}"
 
 
 _ROLES = """

@@ -14,7 +14,6 @@ from runbook_lib import (
     carrying,
     gates,
     observation,
-    postgres,
     proving,
     reading,
     rehearsal,
@@ -23,12 +22,14 @@ from runbook_lib import backup as backups
 from runbook_lib.artifacts import Artifact
 from runbook_lib.backup import Backup, TableProof
 from runbook_lib.errors import GateError, SafetyError
+from runbook_lib.exclusion import alone
 from runbook_lib.plan import Plan
 from runbook_lib.promotion import Approval, ChecklistItem, Deployment
 from runbook_lib.reading import Cleanup
 from runbook_lib.seal import sealed_runs
 from runbook_lib.session import Phase
 from runbook_lib.validation import Validation
+from runbook_lib.verification import fault_of
 
 
 def checklist(phase: Phase) -> tuple[ChecklistItem, ...]:
@@ -42,6 +43,7 @@ def _facts(phase: Phase) -> gates.Facts:
     backup = phase.read("01_backup", Backup)
     environment = phase.environment
     earlier = sealed_runs(environment.outputs / environment.after) if environment.after else ()
+    witness = gates.witness(plan, earlier)
     return gates.Facts(
         environment=environment,
         plan=plan,
@@ -51,6 +53,7 @@ def _facts(phase: Phase) -> gates.Facts:
         backup_intact=_intact(phase, backup),
         stale=_stale(phase, plan),
         earlier=earlier,
+        earlier_fault=fault_of(witness.folder) if witness else "",
     )
 
 
@@ -69,7 +72,7 @@ def _stale(phase: Phase, plan: Plan) -> str:
 
 
 def _was_applied(phase: Phase) -> bool:
-    return any(event.get("event") == "applied" for event in phase.folder.events())
+    return "applied" in phase.folder.happened
 
 
 def _change(phase: Phase, plan: Plan, seen: observation.Look) -> str:
@@ -102,13 +105,9 @@ def require_approval(
 def deploy(phase: Phase, approval: Approval) -> Deployment:
     """Apply the approved plan to the target, under a lock and with time limits."""
     plan = phase.read("plan", Plan)
-    gates.require_same(approval.digest, plan.digest)
-    lock = postgres.connect(phase.dsn, read_only=False)
-    try:
-        with postgres.advisory_lock(lock, phase.environment.name):
-            return _apply(phase, plan, approval)
-    finally:
-        lock.close()
+    gates.require_for(approval, phase.environment, plan.digest)
+    with alone(phase.dsn, phase.environment.name):
+        return _apply(phase, plan, approval)
 
 
 def _apply(phase: Phase, plan: Plan, approval: Approval) -> Deployment:
@@ -120,7 +119,8 @@ def _apply(phase: Phase, plan: Plan, approval: Approval) -> Deployment:
     before = _fingerprints(phase)
     phase.folder.append_event("applying", phase.name, digest=plan.digest)
     steps = carrying.carry_out(plan, _target_stage(phase, plan))
-    phase.folder.append_event("applied", phase.name, steps=len(steps))
+    good = not any(step.error for step in steps)
+    phase.folder.append_event("applied" if good else "step failed", phase.name, steps=len(steps))
     phase.write("05_rows_before", Rows(tables=before))
     return Deployment(
         plan_digest=plan.digest,
@@ -135,7 +135,7 @@ def _apply(phase: Phase, plan: Plan, approval: Approval) -> Deployment:
         tables=(),
         checks=(),
         watch=(),
-        passed=not any(step.error for step in steps),
+        passed=good,
     )
 
 

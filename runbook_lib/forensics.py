@@ -95,6 +95,14 @@ class Target:
     system_identifier: str
     version_table: str
 
+    def is_same(self, other: Target) -> bool:
+        """Say whether both are one database, its server possibly updated in between.
+
+        The system identifier is "unknown" to a role without the privilege to read it.
+        """
+        mine = (self.database, self.system_identifier)
+        return mine == (other.database, other.system_identifier)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit(Artifact):

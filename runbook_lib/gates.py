@@ -22,7 +22,8 @@ class Facts:
     """What the checklist looks at. ``stale`` says what changed since the audit, or "".
 
     ``backup_intact`` tells that every backup file still has its digest; ``earlier`` are the
-    sealed runs of the environment that has to come first.
+    sealed runs of the environment that has to come first, and ``earlier_fault`` says what is
+    wrong with the one that counts, or "".
     """
 
     environment: Environment
@@ -33,6 +34,7 @@ class Facts:
     backup_intact: bool
     stale: str
     earlier: tuple[Sealed, ...]
+    earlier_fault: str = ""
 
 
 def checklist(facts: Facts) -> tuple[ChecklistItem, ...]:
@@ -96,21 +98,29 @@ def _staging_item(facts: Facts) -> ChecklistItem:
     name = facts.environment.after
     if not name:
         return _item("Staging first", True, "this environment comes first", "")
-    good = [
-        run
-        for run in facts.earlier
-        if run.record.verdict in ("repaired", "healthy")
-        and facts.plan.tree_before in (run.record.tree_before, run.record.tree_after)
-    ]
-    if good:
-        detail = f"{name}: {good[-1].record.run} sealed as {good[-1].record.verdict}"
-        return _item(f"{name} first", True, detail + _new_files(facts), "")
+    run = witness(facts.plan, facts.earlier)
+    if run:
+        detail = f"{name}: {run.record.run} sealed as {run.record.verdict}"
+        more = f", but {facts.earlier_fault}" if facts.earlier_fault else _new_files(facts)
+        todo = f"Find out who changed it (runbook verify -e {name}), then run {name} again."
+        return _item(f"{name} first", not facts.earlier_fault, detail + more, todo)
     detail = (
         f"{name} has {len(facts.earlier)} sealed runs, none of them good for this tree"
         if facts.earlier
         else f"{name} has no sealed run"
     )
     return _item(f"{name} first", False, detail, f"Run: runbook run -e {name}")
+
+
+def witness(plan: Plan, earlier: Sequence[Sealed]) -> Sealed | None:
+    """Return the newest good run for the plan's tree among those of the earlier environment."""
+    good = [
+        run
+        for run in earlier
+        if run.record.verdict in ("repaired", "healthy")
+        and plan.tree_before in (run.record.tree_before, run.record.tree_after)
+    ]
+    return good[-1] if good else None
 
 
 def _new_files(facts: Facts) -> str:
@@ -163,6 +173,16 @@ def require_same(approved: str, digest: str) -> None:
             f"The digest {approved} is approved, but the plan's is {digest}.",
             "Nothing was done. Read the plan again and approve the digest that it shows.",
         )
+
+
+def require_for(approval: Approval, environment: Environment, digest: str) -> None:
+    """Raise SafetyError unless the approval is of this digest, for this environment."""
+    if approval.environment != environment.name:
+        raise SafetyError(
+            f"The approval is for {approval.environment}, not for {environment.name}.",
+            "Nothing was done. Approve this environment's own plan.",
+        )
+    require_same(approval.digest, digest)
 
 
 def _approval(environment: Environment, digest: str, by: str, how: str) -> Approval:

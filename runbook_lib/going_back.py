@@ -8,16 +8,20 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from runbook_lib import backup as backups
-from runbook_lib import carrying, gates, postgres, reading
+from runbook_lib import artifacts, carrying, gates, reading
 from runbook_lib.artifacts import Artifact
 from runbook_lib.backup import Backup, TableProof
-from runbook_lib.errors import ConfigurationError, GateError
+from runbook_lib.errors import ConfigurationError, GateError, SafetyError
 from runbook_lib.evidence import RunFolder
+from runbook_lib.exclusion import alone
+from runbook_lib.forensics import Target
+from runbook_lib.observation import Look
 from runbook_lib.plan import Plan, StepResult
 from runbook_lib.promotion import Approval
 from runbook_lib.reading import Cleanup
 from runbook_lib.session import Phase
 from runbook_lib.validation import Validation, WayBack
+from runbook_lib.verification import fault_of
 
 Way = Literal["downgrade", "restore"]
 
@@ -71,6 +75,9 @@ def propose_rollback(phase: Phase, *, way: str = "restore") -> RollbackPlan:
         raise ConfigurationError(f"There is no way back {way!r}.", "Use downgrade or restore.")
     origin = _origin(phase)
     seen = phase.look()
+    _require_target(origin, seen)
+    if way == "downgrade":
+        _require_way_down(phase, origin, seen)
     known = {item.way: item for item in origin.rehearsed}
     rehearsed = known.get("downgrade" if way == "downgrade" else "restore")
     return RollbackPlan(
@@ -94,22 +101,65 @@ def _rehearsed(way: WayBack | None) -> str:
 
 
 def _origin(phase: Phase) -> Origin:
-    """Find the newest run that deployed something."""
+    """Find the newest run that began to change the target, also when it did not get to its end."""
     home = phase.environment.outputs / phase.environment.name
     for folder in reversed(RunFolder.all(home)):
-        if folder.has("05_deployment") and folder.has("01_backup"):
-            own = replace_folder(phase, folder)
-            done = own.read("03_cleanup", Cleanup)
-            return Origin(
-                phase=own,
-                plan=reading.require_plan(done),
-                backup=own.read("01_backup", Backup),
-                rehearsed=own.read("04_validation", Validation).ways_back,
-            )
+        if "applying" in folder.happened:
+            _require_as_sealed(folder)
+            origin = _read_origin(replace_folder(phase, folder))
+            if origin.plan.steps:
+                return origin
     raise GateError(
         f"No run of {phase.environment.name} has deployed anything.",
         "There is nothing to take back.",
     )
+
+
+def _read_origin(phase: Phase) -> Origin:
+    return Origin(
+        phase=phase,
+        plan=reading.require_plan(phase.read("03_cleanup", Cleanup)),
+        backup=phase.read("01_backup", Backup),
+        rehearsed=phase.read("04_validation", Validation).ways_back,
+    )
+
+
+def _require_as_sealed(folder: RunFolder) -> None:
+    """Raise SafetyError when the evidence to go back by was changed after it was sealed."""
+    fault = fault_of(folder) if folder.sealed else ""
+    if fault:
+        raise SafetyError(
+            f"The run {folder.name} cannot be taken back by its evidence: {fault}.",
+            "Get the archive back as it was (runbook verify), then run again.",
+        )
+
+
+def _require_target(origin: Origin, seen: Look) -> None:
+    """Raise SafetyError unless this is the very database that was deployed to."""
+    if not seen.target.is_same(origin.plan.target):
+        raise SafetyError(
+            f"This is another database than the one that {origin.phase.folder.name} changed: "
+            f"{_identity(seen.target)} in place of {_identity(origin.plan.target)}.",
+            "Nothing was done. Check where the environment's address leads.",
+        )
+
+
+def _identity(target: Target) -> str:
+    return (
+        f"{target.database} (system identifier {target.system_identifier}, "
+        f"PostgreSQL {target.server_version})"
+    )
+
+
+def _require_way_down(phase: Phase, origin: Origin, seen: Look) -> None:
+    """Raise GateError where the steps cannot be undone one by one: they are not all there."""
+    plan, folder = origin.plan, origin.phase.folder
+    if "applied" not in folder.happened or seen.versions.ids != tuple(sorted(plan.heads_after)):
+        raise GateError(
+            f"The steps of {folder.name} are not all there as it left them: version rows "
+            f"{', '.join(seen.versions.ids) or 'none'}. The way down was rehearsed from its end.",
+            f"Go back by: runbook rollback -e {phase.environment.name} --way restore",
+        )
 
 
 def replace_folder(phase: Phase, folder: RunFolder) -> Phase:
@@ -163,20 +213,25 @@ def roll_back(phase: Phase, proposed: RollbackPlan, approval: Approval | None) -
     """Go back for real when approved; otherwise do nothing and say what would be done."""
     if approval is None:
         return Rollback(plan=proposed, approval=None, steps=())
-    gates.require_same(approval.digest, proposed.digest)
-    lock = postgres.connect(phase.dsn, read_only=False)
-    try:
-        with postgres.advisory_lock(lock, phase.environment.name):
-            phase.folder.append_event("rolling back", phase.name, way=proposed.way)
-            steps = _go(phase, proposed)
-    finally:
-        lock.close()
+    gates.require_for(approval, phase.environment, proposed.digest)
+    with alone(phase.dsn, phase.environment.name):
+        _require_unchanged(phase, proposed)
+        phase.folder.append_event("rolling back", phase.name, way=proposed.way)
+        steps = _go(phase, proposed)
     return Rollback(
         plan=proposed,
         approval=approval,
         steps=steps,
         passed=not any(step.error for step in steps),
     )
+
+
+def _require_unchanged(phase: Phase, proposed: RollbackPlan) -> None:
+    if propose_rollback(phase, way=proposed.way).digest != proposed.digest:
+        raise SafetyError(
+            "The database changed since this way back was proposed and approved.",
+            "Nothing was done. Make a dry run again and read what it would lose now.",
+        )
 
 
 def _go(phase: Phase, proposed: RollbackPlan) -> tuple[StepResult, ...]:
@@ -197,11 +252,16 @@ def _go(phase: Phase, proposed: RollbackPlan) -> tuple[StepResult, ...]:
 
 def _restore(phase: Phase, origin: Origin) -> StepResult:
     start = time.monotonic()
+    dump = reading.dump_of(origin.phase, origin.backup)
+    known = next(file.sha256 for file in origin.backup.files if file.kind == "full")
+    if not dump.is_file() or artifacts.file_digest(dump) != known:
+        raise SafetyError(
+            f"{dump.name} is not the backup that was verified: its SHA-256 is another.",
+            "Nothing was done. Get the archive back as it was, then run again.",
+        )
     with phase.reading() as connection:
         number = connection.server_version
-    backups.restore_over(
-        reading.dump_of(origin.phase, origin.backup), phase.dsn, server_version_num=number
-    )
+    backups.restore_over(dump, phase.dsn, server_version_num=number)
     seconds = round(time.monotonic() - start, 3)
     return StepResult(title="Restore the backup in one transaction", seconds=seconds)
 

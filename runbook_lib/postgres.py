@@ -17,7 +17,6 @@ from runbook_lib.cluster import Cluster, EmbeddedServer
 from runbook_lib.config import Environment, resolve_reference
 from runbook_lib.connection import (
     Connection,
-    advisory_lock,
     connect,
     ensure_roles,
     fetch,
@@ -41,7 +40,6 @@ __all__ = [
     "Connection",
     "EmbeddedServer",
     "Scratch",
-    "advisory_lock",
     "client_program",
     "connect",
     "ensure_roles",

@@ -38,6 +38,7 @@ from runbook_lib.errors import (
     SafetyError,
     UnreachableError,
 )
+from runbook_lib.exclusion import SHARE
 from runbook_lib.graph import SourceTree
 from runbook_lib.narrowing import GENERIC_PLANS, NARROW_SQL, part_sql
 
@@ -178,7 +179,7 @@ class Project:
             "only": list(only),
             "commit": commit,
             "edits": _edits(edits),
-            "session": _timeouts(lock_timeout, statement_timeout),
+            "session": _writing(lock_timeout, statement_timeout),
         }
         return settled(self._run(request, dsn, progress))
 
@@ -204,7 +205,7 @@ class Project:
             "target": target,
             "only": list(only),
             "edits": _edits(edits),
-            "session": _timeouts(lock_timeout, statement_timeout),
+            "session": _writing(lock_timeout, statement_timeout),
         }
         return settled(self._run(request, dsn, progress))
 
@@ -222,7 +223,7 @@ class Project:
             "op": "stamp",
             "target": [target] if isinstance(target, str) else list(target),
             "edits": _edits(edits),
-            "session": _timeouts(lock_timeout, statement_timeout),
+            "session": _writing(lock_timeout, statement_timeout),
         }
         run = self._run(request, dsn, None)
         if run.lost:
@@ -384,10 +385,7 @@ def _edits(edits: Sequence[FileEdit]) -> list[dict[str, Any]]:
     return [{"path": edit.path, "before": edit.before, "after": edit.after} for edit in edits]
 
 
-def _timeouts(lock_timeout: str, statement_timeout: str) -> list[str]:
+def _writing(lock_timeout: str, statement_timeout: str) -> list[str]:
     given = {"lock_timeout": lock_timeout, "statement_timeout": statement_timeout}
-    return [
-        f"SET {name} TO '{value.replace(chr(39), chr(39) * 2)}'"
-        for name, value in given.items()
-        if value
-    ]
+    limits = {name: value.replace("'", "''") for name, value in given.items() if value}
+    return [*(f"SET {name} TO '{value}'" for name, value in limits.items()), SHARE]

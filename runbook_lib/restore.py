@@ -18,6 +18,7 @@ from typing import IO
 
 from runbook_lib.connection import Connection, connect, fetch
 from runbook_lib.dsn import Dsn
+from runbook_lib.exclusion import SHARE
 from runbook_lib.programs import client_environment, client_program, require_success, run_client
 
 # An extension's comment may be set by its owner only, and says nothing.
@@ -68,7 +69,7 @@ def restore_over(
     present = [re.escape(name) for name in kept]
     skip = [_NEVER, *(rf"SCHEMA - {name} " for name in present if name != "public")]
     preamble = _CLEAR.replace("{extensions}", ", ".join(_literal(e) for e in (*extensions, "")))
-    preamble = preamble.replace("{lock_timeout}", _literal(lock_timeout))
+    preamble = f"{SHARE};\n" + preamble.replace("{lock_timeout}", _literal(lock_timeout))
     _carry_out(dump, dsn, server_version_num, ["--no-subscriptions"], skip, preamble)
 
 

@@ -43,8 +43,7 @@ def verify(
     ``key`` (or $RUNBOOK_PUBLIC_KEY) names a public key; every run then has to be signed by it.
     Raises ConfigurationError when there is nothing of that name, or the key cannot be read.
     """
-    named = key or os.environ.get(PUBLIC_VARIABLE, "")
-    public = load_public(Path(named)) if named else None
+    public = _public_key(key)
     results = [item for home in _homes(outputs, environment) for item in _verify_home(home, public)]
     if run is not None:
         results = [item for item in results if item.name.endswith(f"/{run}")]
@@ -55,6 +54,20 @@ def verify(
             "Run: runbook run",
         )
     return tuple(results)
+
+
+def _public_key(named: str = "") -> Ed25519PublicKey | None:
+    path = named or os.environ.get(PUBLIC_VARIABLE, "")
+    return load_public(Path(path)) if path else None
+
+
+def fault_of(folder: RunFolder) -> str:
+    """Return what is wrong within one sealed run, "" when it is as sealed (and rightly signed)."""
+    try:
+        run = read_sealed(folder)
+    except ConfigurationError as error:
+        return error.message.rstrip(".")
+    return _name_fault(run) or _run_fault(run, _public_key())
 
 
 def _homes(outputs: Path, environment: str | None) -> tuple[Path, ...]:

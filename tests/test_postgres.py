@@ -27,10 +27,10 @@ from runbook_lib.errors import (
     SafetyError,
     UnreachableError,
 )
+from runbook_lib.exclusion import SHARE, advisory_lock, alone
 from runbook_lib.postgres import (
     EmbeddedServer,
     Scratch,
-    advisory_lock,
     client_program,
     connect,
     ensure_roles,
@@ -209,12 +209,49 @@ class TestLock:
                 advisory_lock(second, "staging"),
             ):
                 pytest.fail("two held the lock")
-            with advisory_lock(second, "production"):
-                pass
+            with (
+                pytest.raises(SafetyError, match="another name"),
+                advisory_lock(second, "another name"),
+            ):
+                pytest.fail("the lock is the database's, whatever the environment is called")
         with advisory_lock(second, "staging"):
             pass
         first.close()
         second.close()
+
+    def test_a_statement_of_a_dead_run_holds_the_next_one_off(self, database: Dsn) -> None:
+        """Its kernel is gone, and with it the lock of the run; its statement is still at work."""
+        code = (
+            "import os, sys, psycopg2, threading\n"
+            "cursor = psycopg2.connect(sys.argv[1]).cursor()\n"
+            "cursor.execute(sys.argv[2])\n"
+            "threading.Timer(0.3, os._exit, (1,)).start()\n"
+            "cursor.execute('SELECT pg_sleep(3)')"
+        )
+        argv = [sys.executable, "-c", code, database.text, SHARE]
+        assert subprocess.run(argv, check=False).returncode == 1
+        with (
+            pytest.raises(SafetyError, match=r"died left a statement at work on staging: pid \d+"),
+            alone(database, "staging"),
+        ):
+            pytest.fail("two wrote at once")
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                with alone(database, "staging"):
+                    return
+            except SafetyError:
+                time.sleep(0.2)
+        pytest.fail("it never ended")
+
+    def test_a_database_that_takes_no_writes_is_refused(self, database: Dsn) -> None:
+        name = database.database
+        execute(database, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        with (
+            pytest.raises(SafetyError, match="takes no writes: default_transaction_read_only"),
+            alone(database, "staging"),
+        ):
+            pytest.fail("it was held")
 
 
 class TestRoles:

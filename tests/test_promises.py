@@ -12,6 +12,7 @@ from runbook_lib import backup, catalog, closing, demo, phases
 from runbook_lib.config import load_environment
 from runbook_lib.dsn import Dsn, secret_forms
 from runbook_lib.errors import ApprovalNeeded, GateError, SafetyError
+from runbook_lib.evidence import RunFolder
 from runbook_lib.plan import Plan
 from runbook_lib.postgres import connect
 from runbook_lib.scrub import scrub_for
@@ -92,6 +93,80 @@ def test_the_way_back_brings_production_exactly_back(wallet: demo.Demo, way: str
     assert fingerprint(target) != before
     journey.go_back(way)
     assert fingerprint(target) == before
+
+
+@pytest.fixture(scope="class")
+def broken_again(root: Path) -> demo.Demo:
+    shutil.rmtree(root / "outputs", ignore_errors=True)
+    return demo.make_demo(root, scale=SMALL, echo=lambda _: None)
+
+
+@pytest.fixture(scope="class")
+def deployed(broken_again: demo.Demo) -> Journey:
+    journey = Journey(config=broken_again.config, environment="staging")
+    journey.rehearse()
+    journey.deploy()
+    return journey
+
+
+class TestGoingBack:
+    """One deployed run; every test disturbs one thing, sees the way back refused, and mends it."""
+
+    def test_another_database_is_refused(self, broken_again: demo.Demo, deployed: Journey) -> None:
+        """The environment's address leads elsewhere meanwhile, to a database just like it."""
+        address = broken_again.root / ".demo" / "staging.url"
+        text = address.read_text()
+        dsn, admin = Dsn.parse(text), broken_again.server.dsn("postgres")
+        execute(admin, f'CREATE DATABASE elsewhere TEMPLATE "{dsn.database}"')
+        address.write_text(dsn.with_database("elsewhere").text)
+        try:
+            for way in ("restore", "downgrade"):
+                with pytest.raises(SafetyError, match=r"another database .* elsewhere \(system"):
+                    deployed.go_back(way)
+        finally:
+            address.write_text(text)
+            execute(admin, "DROP DATABASE elsewhere WITH (FORCE)")
+
+    def test_evidence_that_was_changed_is_refused(self, deployed: Journey) -> None:
+        environment = load_environment("staging", str(deployed.config))
+        closing.seal_run(deployed.folder, "repaired", scrub_for(environment))
+        patch = deployed.folder.path / "repair.patch"
+        text = patch.read_text()
+        patch.write_text(f"{text}\n")
+        deployed.run = "new"
+        deployed.__post_init__()
+        try:
+            with pytest.raises(SafetyError, match=r"repair\.patch is changed after it was sealed"):
+                deployed.go_back("restore")
+        finally:
+            patch.write_text(text)
+
+    def test_what_changed_since_it_was_proposed_is_not_lost(self, deployed: Journey) -> None:
+        phase = deployed.phase("90_rollback")
+        proposed = phases.propose_rollback(phase, way="restore")
+        approval = phases.require_rollback_approval(
+            phase, proposed, approve=proposed.digest, by="a tester"
+        )
+        execute(phase.dsn, "CREATE TABLE meanwhile (id int)")
+        try:
+            with pytest.raises(SafetyError, match="changed since this way back was proposed"):
+                phases.roll_back(phase, proposed, approval)
+        finally:
+            execute(phase.dsn, "DROP TABLE meanwhile")
+
+    def test_a_deployment_that_was_cut_off_is_taken_back_by_its_own_backup(
+        self, deployed: Journey
+    ) -> None:
+        """It left no artifact of its own: its log says that it had begun."""
+        cut = Journey(config=deployed.config, environment="staging")
+        source = next(f for f in RunFolder.all(cut.folder.path.parent) if f.sealed)
+        for file in ("03_cleanup", "01_backup", "04_validation"):
+            cut.folder.write(file, source.read(file, dict))
+        cut.folder.append_event("applying", "05_deployment")
+        phase = Journey(config=deployed.config, environment="staging").phase("90_rollback")
+        assert phases.propose_rollback(phase, way="restore").run == cut.folder.name
+        with pytest.raises(GateError, match=r"not all there .*--way restore"):
+            phases.propose_rollback(phase, way="downgrade")
 
 
 @pytest.fixture(scope="class")

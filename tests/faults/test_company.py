@@ -14,6 +14,7 @@ from faults.worlds import Workshop, World, connected
 from runbook_lib import postgres
 from runbook_lib.dsn import Dsn
 from runbook_lib.errors import GateError, SafetyError
+from runbook_lib.exclusion import advisory_lock
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_role_without_the_privilege_is_told_which_grant(phantom: World) -> None:
 def test_second_runbook_is_refused_and_told_who_is_at_work(phantom: World) -> None:
     other = postgres.connect(phantom.dsn, read_only=False)
     try:
-        with postgres.advisory_lock(other, "test"):
+        with advisory_lock(other, "test"):
             run = Run(phantom)
             run.audit()
             with pytest.raises(SafetyError, match=r"pid|process"):
