@@ -190,6 +190,12 @@ def seal(config: str, environment: str, run_name: str, notebooks: Path | None) -
 @click.option("--run", "run_name", default=None, help="Only this run.")
 @click.option("--outputs", default="", help="The archive; default: that of runbook.toml.")
 @click.option("--key", default="", help="A public key file for the signatures.")
+@click.option(
+    "--expect",
+    multiple=True,
+    metavar="DIGEST",
+    help="A run.json's SHA-256 that was kept elsewhere.",
+)
 @json_option
 @click.pass_obj
 def verify(
@@ -198,18 +204,21 @@ def verify(
     run_name: str | None,
     outputs: str,
     key: str,
+    expect: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Re-compute every digest of the archive and its chains; works offline."""
     from runbook_lib import verification
 
     folder = Path(outputs) if outputs else _outputs(config)
-    results = verification.verify(folder, environment, run_name, key)
+    results = verification.verify(folder, environment, run_name, key, expect)
     if as_json:
         click.echo(json.dumps(to_json(results), indent=2))
     else:
         for result in results:
             click.echo(f"{'✓' if result.ok else '✗'} {result.sentence}")
+        if not expect:
+            click.echo(verification.caveat(folder, environment, key))
     sys.exit(0 if all(result.ok for result in results) else 1)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from runbook_lib import backup as backups
 from runbook_lib import artifacts, carrying, gates, reading
+from runbook_lib import backup as backups
 from runbook_lib.artifacts import Artifact
 from runbook_lib.backup import Backup, TableProof
 from runbook_lib.errors import ConfigurationError, GateError, SafetyError

@@ -29,7 +29,7 @@ from runbook_lib.evidence import (
     RunFolder,
     now,
 )
-from runbook_lib.files import atomic_write, pretty
+from runbook_lib.files import atomic_write, pretty, read_plain
 from runbook_lib.forensics import Target
 from runbook_lib.promotion import Approval
 from runbook_lib.scrub import Scrub, find_leaks, find_paths
@@ -175,15 +175,29 @@ def list_files(folder: RunFolder) -> tuple[str, ...]:
 
 
 def _walk(top: Path) -> Iterator[str]:
-    for path in top.rglob("*"):
+    for path in (top, *top.rglob("*")):
         name = path.relative_to(top).as_posix()
-        if path.is_symlink():
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            kind = "a symbolic link" if path.is_symlink() else "no plain file"
             raise SafetyError(
-                f"{name} in the run {top.name} is a symbolic link.",
-                "Evidence has to be in the folder itself: replace the link by the file.",
+                f"{_shown(name)} in the run {top.name} is {kind}.",
+                "Evidence has to be in the folder itself: replace it by the file.",
             )
         if path.is_file() and name not in (SEAL, SIGNATURE):
+            _require_readable_name(name, top)
             yield name
+
+
+def _require_readable_name(name: str, top: Path) -> None:
+    if name != _shown(name) or not name.isprintable():
+        raise SafetyError(
+            f"The run {top.name} has a file whose name cannot be written down: {_shown(name)!r}.",
+            "Give it a name in UTF-8 without control characters.",
+        )
+
+
+def _shown(name: str) -> str:
+    return name.encode(errors="replace").decode()
 
 
 def _require_no_secret(folder: RunFolder, scrub: Scrub) -> None:
@@ -227,17 +241,22 @@ def read_sealed(folder: RunFolder) -> Sealed:
     """Read a run's seal. Raises ConfigurationError when it is not one of ours."""
     path = folder.path / SEAL
     try:
-        data = json.loads(path.read_bytes())
+        text = read_plain(path)
+        data = json.loads(text)
         if data["_type"] != STATEMENT_TYPE or data["predicateType"] != PREDICATE_TYPE:
             raise KeyError("predicateType")
+        if pretty(data) != text:  # a key twice, a number that is none: readers would differ
+            raise ValueError("not as the runbook writes it")
         files = {item["name"]: item["digest"]["sha256"] for item in data["subject"]}
         record = from_json(RunRecord, data["predicate"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigurationError(
             f"{SEAL} of the run {folder.name} cannot be read as a seal.",
             "It was changed, or written by something else.",
         ) from error
-    return Sealed(folder=folder, record=record, files=files, sha256=file_digest(path))
+    return Sealed(
+        folder=folder, record=record, files=files, sha256=hashlib.sha256(text).hexdigest()
+    )
 
 
 def sealed_runs(home: Path) -> tuple[Sealed, ...]:
@@ -255,10 +274,10 @@ def sealed_runs(home: Path) -> tuple[Sealed, ...]:
 def read_head(home: Path) -> Link | None:
     """Read the environment's head pointer. Raises ConfigurationError when it is not one."""
     try:
-        return from_json(Link, json.loads((home / HEAD).read_text()))
+        return from_json(Link, json.loads(read_plain(home / HEAD)))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"{HEAD} of {home.name} is not JSON.", "It was changed."
         ) from error

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,9 @@ from runbook_lib.seal import (
     load_public,
     read_head,
     read_sealed,
+    sealed_runs,
 )
+from runbook_lib.testimony import contradiction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,25 +38,65 @@ class VerifyResult(Artifact):
 
 
 def verify(
-    outputs: Path, environment: str | None = None, run: str | None = None, key: str = ""
+    outputs: Path,
+    environment: str | None = None,
+    run: str | None = None,
+    key: str = "",
+    expect: Sequence[str] = (),
 ) -> tuple[VerifyResult, ...]:
     """Check every run (or one environment's, or one run): its files, its seal, its place in the
-    chain, and its signature.
+    chain, its signature, and whether its files tell one story.
 
     ``key`` (or $RUNBOOK_PUBLIC_KEY) names a public key; every run then has to be signed by it.
-    Raises ConfigurationError when there is nothing of that name, or the key cannot be read.
+    ``expect`` are SHA-256 of ``run.json`` files that were kept elsewhere: each has to be that of a
+    good run. Raises ConfigurationError when there is nothing of that name, the key cannot be read
+    or a digest is none.
     """
     public = _public_key(key)
     results = [item for home in _homes(outputs, environment) for item in _verify_home(home, public)]
+    pinned = [_expected(outputs, environment, digest, results) for digest in expect]
     if run is not None:
         results = [item for item in results if item.name.endswith(f"/{run}")]
-    if not results:
+    if not results and not pinned:
         wanted = run or environment or ""
         raise ConfigurationError(
             f"The archive {outputs.name}/ holds no run{f' {wanted!r}' if wanted else ''}.",
             "Run: runbook run",
         )
-    return tuple(results)
+    return (*results, *pinned)
+
+
+def _expected(
+    outputs: Path, environment: str | None, digest: str, results: Sequence[VerifyResult]
+) -> VerifyResult:
+    """Look for the run whose ``run.json`` has a digest that was kept outside of the archive."""
+    if not re.fullmatch("[0-9a-f]{12,64}", digest.lower()):
+        raise ConfigurationError(
+            f"{digest!r} is no digest to expect.",
+            "Give the SHA-256 of its run.json that a run prints at its end, 12 digits at least.",
+        )
+    good = {item.name for item in results if item.ok}
+    for home in _homes(outputs, environment):
+        runs = sealed_runs(home)
+        for number, run in enumerate(runs):
+            name = f"{home.name}/{run.folder.name}"
+            if run.sha256.startswith(digest.lower()) and name in good:
+                later = len(runs) - 1 - number
+                words = f"the expected run {name} is there, {later} later."
+                return VerifyResult(name=digest, ok=True, sentence=f"{digest[:12]}: {words}")
+    words = "no good run has this digest: the chain was rewritten, or its newest runs are gone."
+    return VerifyResult(name=digest, ok=False, sentence=f"{digest[:12]}: {words}")
+
+
+def caveat(outputs: Path, environment: str | None = None, key: str = "") -> str:
+    """Say what no archive can tell of itself, and which digests to keep elsewhere for that."""
+    heads = {home.name: _head(home) for home in _homes(outputs, environment)}
+    pins = [f"{name} {head.sha256}" for name, head in sorted(heads.items()) if head]
+    rewriting = "" if _public_key(key) else "nor a chain that was rewritten as a whole (sign it), "
+    return (
+        f"An archive cannot tell that its newest runs were dropped, {rewriting}from itself. Keep "
+        "its last digests elsewhere, and give them to --expect: " + ", ".join(pins)
+    )
 
 
 def _public_key(named: str = "") -> Ed25519PublicKey | None:
@@ -129,7 +172,11 @@ def _name_fault(run: Sealed) -> str:
 
 def _run_fault(run: Sealed, key: Ed25519PublicKey | None) -> str:
     """Return the first thing that is wrong within the run's own folder, or ""."""
-    return _file_fault(run) or _signature_fault(run, key)
+    try:
+        return _file_fault(run) or _signature_fault(run, key) or contradiction(run)
+    except OSError as error:
+        file = Path(str(error.filename or SEAL)).name
+        return f"{file} cannot be read: {error.strerror}"
 
 
 def _file_fault(run: Sealed) -> str:
@@ -169,7 +216,7 @@ def _chain_faults(
             faults[link.run] = f"the run is gone, though {witness} names it: the chain is broken"
         elif not folders[link.run].sealed:
             faults[link.run] = f"its {SEAL} is gone, though {witness} names it"
-        elif file_digest(folders[link.run].path / SEAL) != link.sha256:
+        elif link.run not in sealed or sealed[link.run].sha256 != link.sha256:
             faults[link.run] = f"{SEAL} was changed after {witness} recorded its digest"
     return {**_order_faults(home, sealed), **faults}
 
