@@ -19,8 +19,8 @@ from runbook_lib.config import Environment
 from runbook_lib.errors import GateError
 from runbook_lib.evidence import PhaseResult, RunFolder, locked
 from runbook_lib.going_back import Rollback
+from runbook_lib.handler import notebook_path
 from runbook_lib.lab import folder_of_copies
-from runbook_lib.runner import notebook_path
 from runbook_lib.scrub import Scrub, scrub_for
 from runbook_lib.seal import Sealed, Verdict
 

@@ -14,9 +14,9 @@ from runbook_lib import render
 from runbook_lib.config import Environment, ProjectSettings
 from runbook_lib.errors import GateError, SafetyError
 from runbook_lib.evidence import PhaseResult, RunFolder
+from runbook_lib.handler import notebook_path
 from runbook_lib.handwork import seal_by_hand
 from runbook_lib.lab import folder_of_copies
-from runbook_lib.runner import notebook_path
 from runbook_lib.verification import verify
 
 PHASE = "00_current_state"
