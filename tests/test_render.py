@@ -28,11 +28,12 @@ from runbook_lib.findings import finding
 from runbook_lib.forensics import Audit, Drift, Strategy
 from runbook_lib.plan import Attempt, Plan, Rehearsal, Step, StepResult
 from runbook_lib.promotion import Approval, ChecklistItem, Deployment
-from runbook_lib.render.condense import condense
+from runbook_lib.render.condense import _merge, between, condense
 from runbook_lib.render.display import cells_of
 from runbook_lib.render.picture import Picture, draw_up
 from runbook_lib.validation import CheckResult, WayBack
 
+LINK = r'href="#([^"]*)"[^>]*left:([\d.]+)%;top:([\d.]+)%;width:([\d.]+)%;height:([\d.]+)%'
 HOSTILE = '<script>alert("x")</script>\'"&\\N\\l{}|<b>\x1b[31mred\x1b[0m\x07‮gnp.exe\x00$\\alpha$'
 VERBATIM = {"patch", "plan", "schedule"}  # to be copied, so their lines are not broken
 VOID = {"br", "img", "col", "hr"}
@@ -342,6 +343,41 @@ class TestGraph:
         assert "✗ 1 phantom" in alternative
         assert "the database says: add_trading_models" in alternative
 
+    @pytest.mark.parametrize("size", [12, 120, 1200])
+    def test_every_node_leads_to_its_row(self, size: int) -> None:
+        found = bush(size, 3)
+        drawn = render.graph(found, linked=True).html
+        places = re.findall(LINK, drawn)
+        nodes = [node for node in condense(draw_up(found)).nodes if node.verdict]
+        assert len(places) == len(nodes)
+        rows = render.revisions(found).html
+        for place, *_ in places:
+            assert rows.count(f'id="{place}"') == 1
+        boxes = [tuple(map(float, box)) for _, *box in places]
+        for number, (x, y, wide, high) in enumerate(boxes):
+            assert min(x, y) >= 0
+            assert max(x + wide, y + high) <= 100
+            for u, v, w, h in boxes[:number]:
+                assert x >= u + w or u >= x + wide or y >= v + h or v >= y + high, "none overlaps"
+
+    def test_links_survive_any_id_and_files_that_share_one(self) -> None:
+        found = audit(
+            (
+                revision(HOSTILE),
+                revision("dup", HOSTILE, file="versions/one.py"),
+                revision("dup", HOSTILE, file="versions/two.py"),
+            )
+        )
+        drawn = check(render.graph(found, linked=True))
+        rows = render.revisions(found).html
+        places = re.findall(LINK, render.graph(found, linked=True).html)
+        assert [rows.count(f'id="{place}"') for place, *_ in places] == [1, 1, 1]
+        assert len({place for place, *_ in places}) == 2
+        assert drawn.seen.count("a") == 3
+
+    def test_without_the_table_there_is_no_link(self) -> None:
+        assert "href" not in render.graph(wallet()).html
+
     def test_an_empty_tree_is_drawn_too(self) -> None:
         assert "none" in repr(render.graph(audit(())))
         check(render.graph(audit(())))
@@ -419,6 +455,50 @@ class TestCondensing:
         assert len(names) > len(condense(draw_up(found)).nodes)
         assert len(condense(draw_up(found)).nodes) <= 10
 
+    @pytest.mark.parametrize("bad", [0, 6, 40])
+    def test_1200_revisions_with_many_merges_fit_what_a_person_reads(self, bad: int) -> None:
+        found = bush(1200, bad)
+        assert len(found.tree.merge_points) > 150
+        picture = condense(draw_up(found))
+        wrong = {item.revision_id for item in found.revisions if item.verdict == "phantom"}
+        assert len(wrong) == bad
+        assert {*wrong, *found.current_heads, *found.tree.heads} <= shown(picture)
+        assert len(picture.nodes) <= 20 + 3 * bad
+        assert sum(len(node.ids) for node in picture.nodes) == 1200
+
+    def test_where_nearly_all_revisions_are_phantoms_they_are_condensed_and_counted(self) -> None:
+        made = [
+            dataclasses.replace(item, verdict="phantom") if item.verdict == "applied" else item
+            for item in bush(1200, 0).revisions
+        ]
+        words = svg_texts(svg_of(render.graph(audit(made))))
+        number = sum(item.verdict == "phantom" for item in made)
+        assert number > 800
+        (told,) = re.findall(r"✗ … ([\d,]+) phantom revisions and merge points …", words)
+        assert int(told.replace(",", "")) > number
+
+    def test_a_stretch_of_several_verdicts_counts_the_rarer_ones(self) -> None:
+        found = bush(1200, 0)
+        middle = found.revisions[600:640]
+        made = [
+            dataclasses.replace(item, verdict="pending") if item in middle else item
+            for item in found.revisions
+        ]
+        text = repr(render.graph(audit(made)))
+        assert re.search(r"\d applied revisions and 40 pending …", text)
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_what_lies_between_the_seen_makes_no_cycle_either(self, seed: int) -> None:
+        whole = draw_up(tangle(seed))
+        picture = _merge(whole, between(whole))
+        ids = sorted(name for node in picture.nodes for name in node.ids)
+        assert ids == sorted(node.ids[0] for node in whole.nodes)
+        assert is_acyclic(picture)
+
+    @pytest.mark.parametrize("size", [12, 120, 1200])
+    def test_a_picture_is_the_same_bytes_each_time(self, size: int) -> None:
+        assert render.graph(bush(size, 3)).html == render.graph(bush(size, 3)).html
+
     @pytest.mark.parametrize("seed", range(40))
     def test_nothing_is_lost_nothing_wrong_is_hidden_and_no_cycle_is_made(self, seed: int) -> None:
         found = tangle(seed)
@@ -445,6 +525,23 @@ def tangle(seed: int) -> Audit:
         verdict = chance.choice(["applied"] * 9 + ["pending", "phantom", "partial"])
         made.append(revision(f"r{n}", *(f"r{n - k}" for k in sorted(back)), verdict=verdict))
     return audit(made, current=(f"r{len(made) // 2}",))
+
+
+def bush(size: int, bad: int) -> Audit:
+    """A random history of branches and merges all along; ``bad`` of its later half are phantoms."""
+    chance = random.Random(size)
+    made, tips = [revision("r0")], ["r0"]
+    for n in range(1, size):
+        join = len(tips) > 1 and (chance.random() < 0.3 or n > size - 40)
+        back = f"r{n - chance.randint(1, min(n, 4))}" if chance.random() < 0.25 else ""
+        alone = back if back and n < size - 40 else chance.choice(tips)
+        parents = chance.sample(tips, 2) if join else [alone]
+        tips = [*(tip for tip in tips if tip not in parents), f"r{n}"]
+        made.append(revision(f"r{n}", *parents, verdict="unknowable" if join else "applied"))
+    late = [n for n in range(size // 2, size - 1) if made[n].verdict == "applied"]
+    for n in chance.sample(late, bad):
+        made[n] = dataclasses.replace(made[n], verdict="phantom")
+    return audit(made, current=(f"r{size - 1}",))
 
 
 def is_acyclic(picture: Picture) -> bool:
@@ -617,6 +714,18 @@ class TestProof:
         assert text.startswith("✗ 1 of 2 tables kept every row and every value")
         assert text.index("\nb ") < text.index("\na ")
         assert re.search(r"total +1,005 +1,004 +✗ differ", text)
+
+    def test_a_timeline_is_drawn_to_scale(self) -> None:
+        results = [StepResult(title=str(took), seconds=took) for took in (1.0, 3.0, 0.0)]
+        display = render.timeline(results)
+        assert re.findall("[·█]+", repr(display)) == [
+            "████" + "·" * 12,
+            "····" + "█" * 12,
+            "·" * 15 + "█",
+        ]
+        check(display)
+        shares = re.findall(r"margin-left:([\d.]+)%;width:([\d.]+)%", display.html)
+        assert shares == [("0.0", "25.0"), ("25.0", "75.0"), ("100.0", "0.0")]
 
     def test_a_checklist_says_what_to_do_only_where_it_does_not_hold(self) -> None:
         items = (

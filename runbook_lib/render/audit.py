@@ -12,6 +12,7 @@ from runbook_lib.render.marks import (
     EXECUTED,
     LOOKS,
     SEVERITIES,
+    row_id,
     severity_cell,
     status_cell,
     verdict_cell,
@@ -51,13 +52,14 @@ def revisions(audit: Audit) -> Display:
     if len(items) > LONG:
         items = tuple(sorted(items, key=_is_quiet))
     quiet = sum(map(_is_quiet, items))
+    first = {item.revision_id: item for item in reversed(items)}  # files may share an id
     return table(
         f"{count(len(items), 'revision')} of {audit.environment}: {_tally(items)}",
         (
             *("revision", "recorded", "executed", "verdict", "for/against", "seconds"),
             *(Column("purpose", True), Column("reason", True), Column("effects", True)),
         ),
-        [_revision_row(item) for item in items],
+        [_revision_row(item, first[item.revision_id] is item) for item in items],
         quiet=quiet,
         quiet_noun="revisions with nothing wrong about them",
         empty="The tree has no revisions.",
@@ -79,10 +81,10 @@ def _tally(items: Sequence[RevisionVerdict]) -> str:
     )
 
 
-def _revision_row(item: RevisionVerdict) -> tuple[Cell, ...]:
+def _revision_row(item: RevisionVerdict, anchored: bool) -> tuple[Cell, ...]:
     votes = Counter(fact.speaks for fact in item.evidence)
     return (
-        Cell(item.revision_id, code=True),
+        Cell(item.revision_id, code=True, anchor=row_id(item.revision_id) if anchored else ""),
         Cell(yes_no(item.recorded)),
         Cell(EXECUTED[item.executed]),
         verdict_cell(item),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from runbook_lib.render.picture import Edge, Node, Picture, parents_first
@@ -16,15 +16,17 @@ def condense(picture: Picture) -> Picture:
     """Return ``picture`` with quiet stretches as one node each; a small one stays as it is.
 
     Runs of like revisions first; then, as long as too much is left, equal siblings, the clean
-    past, and the pending future. A head, a base, a current head, a cycle, a dangling parent and
-    a duplicate are never hidden.
+    past, and the pending future; at last all that lies between what has to be seen. A head, a
+    base, a current head, a cycle, a dangling parent and a duplicate are never hidden.
     """
     if len(picture.nodes) <= SMALL:
         return picture
-    picture = _merge(picture, _runs(picture))
+    whole, picture = picture, _merge(picture, _runs(picture))
     for step in (_siblings, _clean_past, _pending_future):
         if len(picture.nodes) > CROWDED:
             picture = _merge(picture, step(picture))
+    if len(picture.nodes) > CROWDED:
+        picture = min(picture, _merge(whole, between(whole)), key=lambda made: len(made.nodes))
     return picture
 
 
@@ -33,15 +35,7 @@ def _merge(picture: Picture, groups: Sequence[Sequence[Node]]) -> Picture:
     place: dict[str, str] = {}
     merged: dict[str, Node] = {}
     for group in groups:
-        first = group[0]
-        verdicts = dict.fromkeys(node.verdict for node in group)
-        node = Node(
-            key=f"c{first.key}",
-            kind="condensed",
-            ids=tuple(name for node in group for name in node.ids),
-            verdict=next((name for name in verdicts if name != "unknowable"), "unknowable"),
-            purpose="and merge points" if len(verdicts) > 1 else "",
-        )
+        first, node = group[0], _stretch(group)
         merged[first.key] = node
         place |= {member.key: node.key for member in group}
     edges = dict.fromkeys(
@@ -59,6 +53,24 @@ def _merge(picture: Picture, groups: Sequence[Sequence[Node]]) -> Picture:
             if node.key in merged or node.key not in place
         ),
         edges=tuple(edge for edge in edges if edge.parent != edge.child or edge.kind == "cycle"),
+    )
+
+
+def _stretch(group: Sequence[Node]) -> Node:
+    """Return one node for several; verdicts beside the commonest are counted in its purpose."""
+    tally: Counter[str] = Counter()
+    for node in group:
+        tally[node.verdict] += len(node.ids)
+    unknowable = tally.pop("unknowable", 0)
+    verdict = max(tally, key=tally.__getitem__) if tally else "unknowable"
+    others = [f"{tally[name]:,} {name}" for name in sorted(tally) if name != verdict]
+    extra = f"and {', '.join(others)}" if others else ""
+    return Node(
+        key=f"c{group[0].key}",
+        kind="condensed",
+        ids=tuple(name for node in group for name in node.ids),
+        verdict=verdict,
+        purpose=extra or ("and merge points" if unknowable and tally else ""),
     )
 
 
@@ -175,3 +187,53 @@ def _reached(start: Collection[str], onward: Callable[[str], list[str]]) -> set[
                 seen.add(key)
                 todo.append(key)
     return seen
+
+
+def between(picture: Picture) -> list[list[Node]]:
+    """Return, as one group each, the quiet nodes that the same seen nodes lie above and below.
+
+    Whatever leads from one group into another and back would have the same seen nodes above and
+    below itself, and so belong to the group: one node in the place of each makes no cycle.
+    """
+    seen = _seen(picture)
+    place = {key: 1 << number for number, key in enumerate(seen)}
+    order = [node.key for node in parents_first(picture)]
+    edges = [edge for edge in picture.edges if edge.kind != "cycle"]
+    above = _reach(order, place, ((edge.child, edge.parent) for edge in edges))
+    below = _reach(order[::-1], place, ((edge.parent, edge.child) for edge in edges))
+    groups: defaultdict[tuple[int, int], list[Node]] = defaultdict(list)
+    for node in parents_first(picture):
+        if node.key not in place:
+            groups[(above[node.key], below[node.key])].append(node)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _seen(picture: Picture) -> list[str]:
+    """Return the nodes to show one by one: all but those of quiet verdicts and of the commonest."""
+    ((commonest, _),) = Counter(node.verdict for node in picture.nodes).most_common(1)
+    quiet = {"applied", "pending", "unknowable", commonest}
+    turning = {key for e in picture.edges if e.kind == "cycle" for key in (e.parent, e.child)}
+    return [
+        node.key
+        for node in picture.nodes
+        if node.current
+        or node.kind not in ("revision", "condensed")
+        or node.verdict not in quiet
+        or node.key in turning
+        or any(role.startswith(("base", "head", "duplicate")) for role in node.roles)
+    ]
+
+
+def _reach(
+    order: Sequence[str], place: dict[str, int], steps: Iterable[tuple[str, str]]
+) -> dict[str, int]:
+    """Return, by node, the seen nodes that its steps lead to, as bits; steps lead backwards."""
+    onward: defaultdict[str, list[str]] = defaultdict(list)
+    for start, end in steps:
+        onward[start].append(end)
+    found: dict[str, int] = {}
+    for key in order:
+        found[key] = 0
+        for end in onward[key]:
+            found[key] |= found.get(end, 0) | place.get(end, 0)
+    return found

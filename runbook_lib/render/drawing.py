@@ -31,7 +31,7 @@ from runbook_lib.render.display import (
     paragraph,
     stack,
 )
-from runbook_lib.render.marks import LOOKS
+from runbook_lib.render.marks import LOOKS, row_id
 from runbook_lib.render.outline import outline
 from runbook_lib.render.picture import Edge, Node, Picture, draw_up
 from runbook_lib.render.table import Cell, table
@@ -56,8 +56,11 @@ SHAPES = (
 )
 
 
-def graph(audit: Audit) -> Display:
-    """The revision graph: an image with the legend in HTML, an indented graph in text."""
+def graph(audit: Audit, linked: bool = False) -> Display:
+    """The revision graph: an image with the legend in HTML, an indented graph in text.
+
+    ``linked`` nodes lead to the rows of :func:`revisions`, where the same page has that table.
+    """
     picture = condense(draw_up(audit))
     words = outline(picture)
     title = paragraph(f"Revision graph of {audit.environment}. {_summary(audit)}")
@@ -67,7 +70,7 @@ def graph(audit: Audit) -> Display:
             f'<p>{note}</p><pre style="{PRE};white-space:pre;overflow-x:auto">{escape(words)}</pre>'
         )
     else:
-        shown = _image(picture, _summary(audit)) + (
+        shown = _image(picture, _summary(audit), linked) + (
             "<details><summary>The same graph as text</summary>"
             f'<pre style="{PRE};white-space:pre;overflow-x:auto">{escape(words)}</pre></details>'
         )
@@ -116,25 +119,68 @@ def _key_text() -> str:
 # --- the picture ----------------------------------------------------------------------------
 
 
-def _image(picture: Picture, alternative: str) -> str:
-    svg = to_svg(picture)
+def _image(picture: Picture, alternative: str, linked: bool) -> str:
+    raw = _lay_out(picture)
+    svg = tidy(raw)
     found = re.search(r'<svg width="(\d+)pt" height="(\d+)pt"', svg)
-    width = round(int(found[1]) * 4 / 3) if found else 600
+    width, height = (int(found[1]), int(found[2])) if found else (450, 450)
+    shown = round(width * 4 / 3)
     data = base64.b64encode(svg.encode()).decode()
     return (
         '<div tabindex="0" role="group" aria-label="Picture of the revision graph" '
         'style="overflow-x:auto;margin:6px 0">'
+        f'<div style="position:relative;width:100%;max-width:{shown}px;'
+        f'min-width:{min(shown, max(320, round(shown * 0.6)))}px">'
         f'<img alt="{escape(f"Revision graph. {alternative}")}" '
-        f'src="data:image/svg+xml;base64,{data}" style="width:100%;max-width:{width}px;'
-        f'min-width:{min(width, max(320, round(width * 0.6)))}px;height:auto"></div>'
+        f'src="data:image/svg+xml;base64,{data}" style="display:block;width:100%;height:auto">'
+        f"{_links(picture, raw, (width, height)) if linked else ''}</div></div>"
     )
 
 
-def to_svg(picture: Picture) -> str:
-    """Lay the picture out with Graphviz and return an SVG without comments, titles or paths."""
+def _links(picture: Picture, raw: str, size: tuple[int, int]) -> str:
+    """Lay an invisible link over each node, in shares of the picture, so that it may scale.
+
+    A picture within an image holds no links of its own, and an SVG that stood in the notebook
+    itself would be hidden where the notebook is not trusted.
+    """
+    names = {node.key: node.ids[0] for node in picture.nodes if node.verdict}
+    parts = []
+    for key, (left, top, right, bottom) in _boxes(raw).items():
+        if key in names:
+            shares = (left / size[0], top / size[1], (right - left) / size[0])
+            x, y, wide = (f"{share:.2%}" for share in shares)
+            name = escape(names[key])
+            parts.append(
+                f'<a href="#{escape(row_id(names[key]))}" title="{name}" '
+                f'aria-label="{name}: to its row" style="position:absolute;left:{x};top:{y};'
+                f'width:{wide};height:{(bottom - top) / size[1]:.2%}"></a>'
+            )
+    return "".join(parts)
+
+
+def _boxes(raw: str) -> dict[str, tuple[float, float, float, float]]:
+    """Return left, top, right and bottom of each node in points, as Graphviz laid them out."""
+    shift = re.search(r"translate\(([-\d.]+)[ ,]([-\d.]+)\)", raw)
+    right, down = (float(shift[1]), float(shift[2])) if shift else (0.0, 0.0)
+    found = {}
+    for key, shape in _NODE.findall(raw):
+        numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", shape)]
+        across, along = numbers[::2], numbers[1::2]
+        box = (min(across) + right, min(along) + down, max(across) + right, max(along) + down)
+        found[key] = box
+    return found
+
+
+_NODE = re.compile(
+    r'<g id="node\d+" class="node">\s*<title>(\w+)</title>\s*'
+    r'<(?:path|polygon)[^>]* (?:d|points)="([^"]*)"'
+)
+
+
+def _lay_out(picture: Picture) -> str:
+    """Let Graphviz lay the picture out; return its SVG as it is."""
     _use_dot()
-    raw = _source(picture).pipe("svg", encoding="utf-8", quiet=True)
-    return tidy(raw)
+    return str(_source(picture).pipe("svg", encoding="utf-8", quiet=True))
 
 
 def tidy(svg: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 
 from runbook_lib.findings import Severity
@@ -54,6 +56,13 @@ EXECUTED: dict[Executed, str] = {
     "partly": "◐ partly",
     "unknowable": "? unknowable",
 }
+
+
+def row_id(revision_id: str) -> str:
+    """Return the id of a revision's row in a page; whatever the revision is called, it is safe."""
+    if re.fullmatch(r"[\w.-]+", revision_id, re.ASCII):
+        return f"revision-{revision_id}"
+    return f"revision-{hashlib.sha256(revision_id.encode(errors='replace')).hexdigest()[:12]}"
 
 
 def verdict_cell(item: RevisionVerdict) -> Cell:

@@ -63,19 +63,40 @@ def _unlike(made: Backup) -> list[Display]:
 def timeline(results: Sequence[StepResult], caption: str = "Steps, in order") -> Display:
     """Each step's result and time, and when it began, counted from the first."""
     rows: list[tuple[Cell | str, ...]] = []
-    began = 0.0
+    began, whole = 0.0, sum(item.seconds for item in results)
     for number, item in enumerate(results, 1):
         mark = passed_cell(not item.error, "done", "failed")
         times = Cell(seconds(began), number=True), Cell(seconds(item.seconds), number=True)
-        rows.append((Cell(str(number), number=True), item.title, mark, *times, item.error))
+        rows.append(
+            (
+                Cell(str(number), number=True),
+                item.title,
+                mark,
+                *times,
+                _when(began, item.seconds, whole),
+                item.error,
+            )
+        )
         began += item.seconds
     return table(
         caption,
-        ("#", "step", "result", "began at", "took", Column("error", True)),
+        ("#", "step", "result", "began at", "took", "when", Column("error", True)),
         rows,
-        total=(Cell(""), "total", "", "", Cell(seconds(began), number=True), "") if rows else (),
+        total=(Cell(""), "total", "", "", Cell(seconds(began), number=True), "", "")
+        if rows
+        else (),
         empty="No step was carried out.",
     )
+
+
+def _when(began: float, took: float, whole: float) -> Cell:
+    """A bar within the time of all steps; in a terminal of characters."""
+    width = 16
+    share = took / whole if whole else 0.0
+    left = min(began / whole if whole else 0.0, 1 - share)
+    start, long = round(left * width), max(1, round(share * width))
+    text = ("·" * min(start, width - long) + "█" * long).ljust(width, "·")
+    return Cell(text, bar=(left, share))
 
 
 def checks(results: Sequence[CheckResult]) -> Display:

@@ -31,7 +31,9 @@ LONG = 120
 class Cell:
     """One cell. ``code`` sets a fixed-width font, ``number`` aligns to the right.
 
-    ``rest`` is what HTML shows on demand; text and data frame do without it.
+    ``rest`` is what HTML shows on demand; text and data frame do without it. ``anchor`` is the
+    id that a link in HTML leads to. ``bar`` is drawn in HTML in place of the text: where it begins
+    and how long it is, in shares of its column.
     """
 
     text: str
@@ -39,6 +41,8 @@ class Cell:
     code: bool = False
     number: bool = False
     rest: str = ""
+    anchor: str = ""
+    bar: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +176,7 @@ def _html_cell(cell: Cell, *, header: bool, wide: bool, bold: bool) -> str:
         longest = max(map(len, cell.text.split()), default=0)
         style += f";overflow-wrap:anywhere;min-width:{min(longest, 26) * 3 // 5 + 2}em"
     if wide:
-        style += f";min-width:{min(len(cell.text) // 4 + 3, 14)}em"
+        style += f";overflow-wrap:anywhere;min-width:{min(len(cell.text) // 4 + 3, 11)}em"
     if cell.number or cell.tone is not None:
         style += ";white-space:nowrap"
     if cell.tone is not None:
@@ -180,11 +184,18 @@ def _html_cell(cell: Cell, *, header: bool, wide: bool, bold: bool) -> str:
     weight = "bold" if bold else "normal"
     text = _html_text(cell)
     if header:
-        return f'<th scope="row" style="{style};font-weight:{weight}">{text}</th>'
+        place = f' id="{escape(cell.anchor)}"' if cell.anchor else ""
+        return f'<th scope="row"{place} style="{style};font-weight:{weight}">{text}</th>'
     return f'<td style="{style}">{f"<b>{text}</b>" if bold else text}</td>'
 
 
 def _html_text(cell: Cell) -> str:
+    if cell.bar:
+        return (
+            f'<div style="width:10em"><div style="margin-left:{cell.bar[0]:.1%};'
+            f"width:{cell.bar[1]:.1%};min-width:2px;margin-top:4px;"
+            f'border-top:9px solid {EDGES["note"]}"></div></div>'
+        )
     text = escape(cell.text).replace("\n", "<br>")
     text = f"<code>{text}</code>" if cell.code and cell.text else text
     if not cell.rest:
