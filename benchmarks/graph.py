@@ -1,24 +1,21 @@
-"""How long the revision graph of a large tree takes against Alembic's own loading of it.
+"""The revision graph of a large tree, against Alembic's own loading of it.
 
-``python benchmarks/graph.py [REVISIONS] [ROUNDS]`` builds the tree in a temporary folder and
-prints the median seconds of both and their ratio. Alembic imports each file (once to warm its
-compiled files up, so that it is at its fastest); the runbook parses the files' texts.
+Alembic imports each file (once before, to warm its compiled files up, so that it is at its
+fastest); the runbook parses the files' texts.
 """
 
 from __future__ import annotations
 
-import statistics
-import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
+from benchmarks.measuring import Row, in_turns
 
 from runbook_lib import source
 from runbook_lib.revisions import SourceTree, parse_tree, topological, tree_findings
 
+REVISIONS, LIMIT = 5_000, 0.5
 FILE = '''"""Make table {name}
 
 Revision ID: {name}
@@ -100,30 +97,13 @@ def _parse(tree: SourceTree) -> None:
     tree_findings(graph)
 
 
-def _seconds(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def main(revisions: int = 5_000, rounds: int = 5) -> float:
-    """Print the medians and return the ratio of the runbook's to Alembic's.
-
-    The two take turns, so that a busy machine slows both down alike.
-    """
+def rows(rounds: int) -> list[Row]:
+    """Measure both on a tree of 5,000 revisions."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tree = build(folder, revisions)
+        tree = build(folder, REVISIONS)
         _load_with_alembic(folder)
-        turns = [
-            (_seconds(lambda: _load_with_alembic(folder)), _seconds(lambda: _parse(tree)))
-            for _ in range(rounds)
-        ]
-    theirs, ours = (statistics.median(column) for column in zip(*turns, strict=True))
-    print(f"{revisions} revisions, median of {rounds}: Alembic loads in {theirs:.2f} s, ", end="")
-    print(f"the runbook parses in {ours:.2f} s: ratio {ours / theirs:.2f}")
-    return ours / theirs
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+        works = {"peer": lambda: _load_with_alembic(folder), "ours": lambda: _parse(tree)}
+        costs = in_turns(works, rounds, None)
+    what = f"graph of {REVISIONS:,} revisions / Alembic's load"
+    return [Row(what=what, ours=costs["ours"], peer=costs["peer"], limit=LIMIT)]

@@ -1,0 +1,1 @@
+"""What the runbook costs, each thing beside its peer: ``python -m benchmarks``."""
