@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
-from benchmarks.measuring import Row, in_turns
 
+from benchmarks.measuring import Row, in_turns
 from runbook_lib import source
 from runbook_lib.revisions import SourceTree, parse_tree, topological, tree_findings
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from benchmarks.measuring import Row, Work, in_turns
 from benchmarks.shapes import SHAPES, write
-
 from runbook_lib.config import ProjectSettings
 from runbook_lib.dsn import Dsn
 from runbook_lib.postgres import EmbeddedServer, Scratch
@@ -39,9 +38,7 @@ def rows(rounds: int) -> list[Row]:
     return found
 
 
-def real_rows(
-    folder: Path, python: str, variables: Mapping[str, str], rounds: int
-) -> list[Row]:
+def real_rows(folder: Path, python: str, variables: Mapping[str, str], rounds: int) -> list[Row]:
     """Measure a project that is there; ``variables`` are as in ``[project.env]``."""
     with _server() as (server, place):
         return _measure(server, folder.name, folder.resolve(), python, variables, place, rounds)
@@ -86,7 +83,7 @@ def _measure(
     return [
         Row(what=f"replay, {name} / alembic upgrade", ours=costs["replay"], peer=costs["peer"],
             limit=LIMIT),
-        Row(what=f"the same, cached / alembic upgrade", ours=costs["cached"], peer=costs["peer"],
+        Row(what="the same, cached / alembic upgrade", ours=costs["cached"], peer=costs["peer"],
             limit=CACHED_LIMIT),
     ]  # fmt: skip
 

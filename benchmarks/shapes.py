@@ -103,7 +103,8 @@ def wide(revisions: int = 30, columns: int = 60) -> Iterator[str]:
     for number in range(revisions):
         new = "".join(f'sa.Column("c{item}", sa.String({item + 1})), ' for item in range(columns))
         more = "\n".join(
-            f'op.add_column("w{number - 1}", sa.Column("d{item}", sa.Integer))' for item in range(10)
+            f'op.add_column("w{number - 1}", sa.Column("d{item}", sa.Integer))'
+            for item in range(10)
         )
         made = f'op.create_table("w{number}", sa.Column("id", sa.Integer, primary_key=True), {new})'
         yield f"{made}\n{more}" if number else made

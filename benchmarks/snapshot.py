@@ -12,8 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 import psycopg2
-from benchmarks.measuring import Row, in_turns
 
+from benchmarks.measuring import Row, in_turns
 from runbook_lib.catalog import snapshot
 from runbook_lib.dsn import Dsn
 from runbook_lib.postgres import EmbeddedServer

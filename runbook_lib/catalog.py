@@ -29,7 +29,7 @@ Aspects = Mapping[str, str]
 SNAPSHOT_SQL = resources.files("runbook_lib").joinpath("sql/snapshot.sql").read_text("utf-8")
 """One SELECT, one text cell: the catalog as JSON. Run it between PREPARE_SQL and RESTORE_SQL."""
 
-_SETTINGS = {
+SETTINGS = {
     "search_path": "pg_catalog",
     "jit": "off",
     "work_mem": "64MB",
@@ -45,13 +45,13 @@ _SETTINGS = {
 PREPARE_SQL = "SELECT " + ", ".join(
     f"pg_catalog.set_config('runbook.{name}', pg_catalog.current_setting('{name}'), true), "
     f"pg_catalog.set_config('{name}', '{value}', true)"
-    for name, value in _SETTINGS.items()
+    for name, value in SETTINGS.items()
 )
 """Sets what the spelling of a definition depends on, for this transaction; keeps the old values."""
 
 RESTORE_SQL = "SELECT " + ", ".join(
     f"pg_catalog.set_config('{name}', pg_catalog.current_setting('runbook.{name}'), true)"
-    for name in _SETTINGS
+    for name in SETTINGS
 )
 """Puts back what PREPARE_SQL set, within the same transaction."""
 

@@ -1,45 +1,83 @@
-"""Narrowing: the snapshot's query for a few tables only, for use after single statements."""
+"""Narrowing: functions that read what a revision changed, and no more of the catalog than that."""
 
 from __future__ import annotations
 
 from functools import cache
+from importlib import resources
 
-from runbook_lib.catalog import PREPARE_SQL, SNAPSHOT_SQL
+from runbook_lib.catalog import SETTINGS, SNAPSHOT_SQL
 
-# For a few tables nested loops are right, and planning each time is not (PostgreSQL 12 or newer).
-NARROW_SQL = PREPARE_SQL.replace("'enable_nestloop', 'off'", "'enable_nestloop', 'on'")
+# Planning the queries at every call would take longer than running them (PostgreSQL 12 or newer).
 GENERIC_PLANS = (
     "SELECT pg_catalog.set_config(name, 'force_generic_plan', false)"
     " FROM pg_catalog.pg_settings WHERE name = 'plan_cache_mode'"
 )
+KINDS = ("sequences", "tables", "columns", "foreign", "indexes", "privileges")
+"""The sections of SNAPSHOT_SQL, by the word that their comment begins with, about a table itself.
 
-# The lines of SNAPSHOT_SQL that choose relations, types and functions, and what they become.
+The others are read as a whole when a row of theirs was written, and so are not looked for.
+"""
+
+# The lines of SNAPSHOT_SQL that choose by the number of an object, and what they become.
+_REACH = "= ANY (runbook_reach)"
 _CHOICES = (
-    (
-        "WHERE c.oid >= 16384 AND",
-        "WHERE c.oid IN (SELECT unnest($1)"
-        " UNION ALL SELECT x.indexrelid FROM pg_catalog.pg_index x WHERE x.indrelid = ANY ($1)"
-        " UNION ALL SELECT x.confrelid FROM pg_catalog.pg_constraint x"
-        " WHERE x.conrelid = ANY ($1)"
-        " UNION ALL SELECT x.objid FROM pg_catalog.pg_depend x"
-        " WHERE x.refclassid = CAST('pg_catalog.pg_class' AS regclass) AND x.refobjid = ANY ($1)"
-        " AND x.classid = CAST('pg_catalog.pg_class' AS regclass) AND x.deptype IN ('a', 'i')) AND",
-    ),
-    (  # an expression of a table outside of the choice has columns that nobody can name
-        "FROM pg_catalog.pg_attrdef\n",
-        "FROM pg_catalog.pg_attrdef WHERE adrelid IN (SELECT attrelid FROM att)\n",
-    ),
+    ("WHERE c.oid >= 16384 AND", f"WHERE c.oid {_REACH} AND"),
     ("WHERE t.oid >= 16384 AND", "WHERE false AND"),
     ("WHERE p.oid >= 16384 AND", "WHERE false AND"),
+    ("WHERE attrelid >= 16384 AND", f"WHERE attrelid {_REACH} AND"),
+    ("WHERE indexrelid >= 16384", f"WHERE indexrelid {_REACH}"),
+    ("WHERE s.seqrelid >= 16384", f"WHERE s.seqrelid {_REACH}"),
+    (
+        "pg_depend d ON d.objid = s.seqrelid",
+        f"pg_depend d ON d.objid {_REACH} AND d.objid = s.seqrelid",
+    ),
+    ("WHERE adrelid >= 16384", f"WHERE adrelid {_REACH}"),
+    ("WHERE k.conrelid >= 16384 AND", f"WHERE k.conrelid {_REACH} AND"),
 )
 
 
 @cache
+def functions() -> tuple[str, ...]:
+    """Return the statements that make the functions, in the session's temporary schema."""
+    text = resources.files("runbook_lib").joinpath("sql/witness.sql").read_text("utf-8")
+    places = {
+        "narrow": _settings(enable_nestloop="on", enable_seqscan="off"),
+        "wide": _settings(),
+        "part": part_sql(),
+        "whole": SNAPSHOT_SQL,
+    }
+    for name, given in places.items():
+        text = text.replace(f"<<{name}>>", given)
+    return tuple(f"CREATE {item}" for item in text.split("\nCREATE ")[1:])
+
+
+def _settings(**others: str) -> str:
+    return "\n".join(f"SET {name} TO '{value}'" for name, value in {**SETTINGS, **others}.items())
+
+
+@cache
 def part_sql() -> str:
-    """Return SNAPSHOT_SQL for a few tables ($1, their oids); "" if it is not as it was."""
+    """Return SNAPSHOT_SQL for the tables themselves among ``runbook_reach``, a variable.
+
+    Raises ValueError when SNAPSHOT_SQL is not what this was made for.
+    """
     text = SNAPSHOT_SQL
     for line, narrower in _CHOICES:
         if text.count(line) != 1:
-            return ""
+            raise ValueError(f"snapshot.sql has not exactly one line with: {line}")
         text = text.replace(line, narrower)
-    return text
+    head, *sections = text.split(_SECTION)
+    sections[-1], tail = sections[-1].rsplit("\n)\nSELECT concat(", 1)
+    chosen = [item for item in sections if item.startswith(KINDS)]
+    if len(chosen) != len(KINDS):
+        raise ValueError(f"snapshot.sql has not one section for each of: {', '.join(KINDS)}")
+    start = head.rindex("    -- schemas")
+    return _SECTION.join([head[:start] + _NAMED, *chosen]) + f"\n)\nSELECT concat({tail}"
+
+
+_SECTION = "\n\n    UNION ALL -- "
+# Gives the columns of the sections their names, which the first section does in SNAPSHOT_SQL.
+_NAMED = """
+    SELECT '' AS kind, '' AS name, CAST(0 AS oid) AS class, CAST(0 AS oid) AS oid, 0 AS sub,
+        '' AS aspects
+    WHERE false"""

@@ -40,7 +40,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.exclusion import SHARE
 from runbook_lib.graph import SourceTree
-from runbook_lib.narrowing import GENERIC_PLANS, NARROW_SQL, part_sql
+from runbook_lib.narrowing import GENERIC_PLANS, functions
 
 KINDS: dict[str, type[RunbookError]] = {
     "configuration": ConfigurationError,
@@ -142,8 +142,7 @@ class Project:
         ``partial``: read only the tables that a revision names, where its statements are of kinds
         that change nothing else; the result's ``exact`` says whether that was right.
         """
-        snapshot: dict[str, Any] = dict(READING)
-        snapshot |= {"part": part_sql(), "narrow": NARROW_SQL} if partial else {}
+        snapshot = {**READING, "functions": functions() if partial else ()}
         request = {
             "op": "replay",
             "target": target,

@@ -31,6 +31,7 @@ from runbook_lib.edits import FileEdit
 from runbook_lib.effects import Replay, RevisionReplay
 from runbook_lib.errors import ConfigurationError, GateError, RunbookError
 from runbook_lib.graph import SourceTree, ancestors
+from runbook_lib.narrowing import functions
 from runbook_lib.project import Project
 from runbook_lib.revisions import parse_tree
 from runbook_lib.shelf import Shelf
@@ -149,7 +150,7 @@ def _setting(
         "env": dict(settings.env),
         "baseline": _baseline_digest(project),
         "agent": hashlib.sha256(agent_source()).hexdigest(),
-        "snapshot": digest(READING),
+        "snapshot": digest([READING, functions()]),
     }
     return digest([parts, settings.section, target, sorted(exclude), major])
 

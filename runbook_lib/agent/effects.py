@@ -4,94 +4,141 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
+from runbook_lib.agent.known import Known, Objects, changes, spelled, table_of
 from runbook_lib.agent.recording import Record
 from runbook_lib.agent.session import Session
 from runbook_lib.agent.statements import may_change_schema, simple_tables
+from runbook_lib.agent.wire import sqlstate
 
-PLAIN_NAME = re.compile(r"^[a-z_][a-z0-9_]*$")
-TABLE_PARTS = ("table", "foreign_table", "column", "constraint", "trigger", "rule", "policy")
-RESOLVE = """
-SELECT CAST(json_agg(json_build_array(x, CAST(CAST(c.oid AS bigint) AS text), n.nspname, c.relname,
-    c.relkind = 'r' AND NOT c.relispartition AND NOT c.relhassubclass AND NOT EXISTS (
-        SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid))) AS text)
-FROM unnest(CAST(ARRAY[NAMES] AS text[])) x
-JOIN pg_catalog.pg_class c ON c.oid = to_regclass(x)
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+SAFE_NAME = re.compile(r'^(?:"[\w $]+"|[\w$]+)(?:\.(?:"[\w $]+"|[\w$]+))?$')
+ABORTED = "25P02"  # in_failed_sql_transaction
+PLAIN_MOMENT = """
+SELECT CAST(json_build_array(CAST(now() AS text), pg_backend_pid(),
+    CAST(txid_current_if_assigned() AS text), null, null) AS text)
 """
+
+
+class Unseen(Exception):
+    """The agent's own functions fail, so a revision took them away: see it all in full."""
+
+
+class Moment(NamedTuple):
+    """What tells one transaction from the next: its start, backend and id.
+
+    ``written`` counts the rows of the catalog that the transaction wrote, ``far`` those of kinds
+    that are no part of a table; None where nobody counts.
+    """
+
+    start: str
+    backend: int
+    transaction: str | None
+    written: int | None
+    far: int | None
+
+    def shares_transaction(self, other: Moment | None) -> bool:
+        return other is not None and self[:2] == other[:2]
+
+
+def _is_near(before: Moment, after: Moment) -> bool:
+    """Say whether the transaction wrote no object but tables and what is part of them."""
+    return after[:2] == before[:2] and after.far is not None and after.far == before.far
 
 
 class Witness:
     """Knows the catalog as the last revision left it, and so what the next one changes.
 
-    ``queries`` are the request's: prepare, query, restore, and where narrowing is wanted part and
-    narrow; and spelling, by which one expression has one text. ``partial``: something was put
-    together from parts, so the whole has to be compared at the end. ``triggers``: there are event
-    triggers, whose reach no statement shows.
+    ``queries`` are the request's: prepare, query and restore; spelling, by which one expression has
+    one text; and functions where it is wanted that only what a revision touched is read.
+    ``partial``: something was not read, so the whole has to be compared at the end. ``triggers``:
+    there are event triggers, whose reach no statement shows. ``equipped``: the functions are there,
+    in the migration's own session.
     """
 
     def __init__(self, session: Session, queries: dict[str, Any]) -> None:
         self.session = session
         self.queries = queries
-        self.catalog: dict[str, Any] | None = None
+        self.known: Known | None = None
         self.text = ""
         self.version_table = ""
-        self.prepared = False
+        self.equipped = False
         self.partial = False
         self.triggers = False
 
-    def moment(self) -> Any:
-        """Return what tells one transaction from the next: its start, backend and id."""
+    def equip(self) -> None:
+        """Make the functions in the migration's session, before anything of a revision runs."""
+        self.equipped = False
+        if not self.queries.get("functions"):
+            return
         try:
-            row = self.session.raw(
-                "SELECT CAST(now() AS text), pg_backend_pid(),"
-                " CAST(txid_current_if_assigned() AS text),"
-                " (SELECT count(*) FROM pg_prepared_statements WHERE name = 'runbook_snapshot')"
-            )
-            self.prepared = bool(row[3])
-            return tuple(row)
-        except Exception:
-            return None  # the transaction is aborted or the connection gone: the caller will see
+            with self.session.aside():
+                for statement in self.queries["functions"]:
+                    self.session.raw(statement, fetch=False)
+            self.equipped = True
+        except Exception:  # no right to temporary objects, say: then everything is read
+            return
 
-    def begin(self) -> dict[str, Any]:
+    def moment(self) -> Moment | None:
+        """Return the moment; None when the transaction is aborted or the connection gone."""
+        question = "SELECT pg_temp.runbook_moment()" if self.equipped else PLAIN_MOMENT
+        text = self._ask(question)
+        return Moment(*json.loads(text)) if text else None
+
+    def _ask(self, question: str) -> str:
+        """Return the one answer, "" in an aborted transaction: the caller will see that."""
+        try:
+            return str(self.session.raw(question)[0])
+        except Exception as error:
+            if self.equipped and sqlstate(error) not in ("", ABORTED):
+                raise Unseen from error
+            return ""
+
+    def begin(self) -> Objects:
         """Read the whole catalog for the first time, and return it."""
         self._find_version_table()
         self._take(self.snapshot())
-        return self.catalog or {}
+        return dict(self.known.objects) if self.known else {}
 
-    def note(self, record: Record, before: Any, after: Any) -> None:
-        """Put into ``record`` what changed between the two moments."""
-        if not self._may_have_effects(record, before, after):
-            return
-        fresh = self._partly(record)
-        if fresh is not None:
-            record.changes = changes(self.catalog or {}, fresh)
-            self.catalog, self.text, self.partial = fresh, "", True
-            return
+    def note(self, record: Record, before: Moment | None) -> Moment | None:
+        """Put into ``record`` what changed since ``before``; return the moment after it."""
+        tables = self._tables(record)
+        if tables:
+            after, answer = self._ask_part(tables)
+        else:
+            after, answer = self.moment(), {}
+        record.crosses(before, after)
+        if after is None or not self._has_effects(record, before, after):
+            return after
+        if tables and before and _is_near(before, after):
+            found = self._put(answer)
+            if found is not None:
+                record.changes = found
+                return after
         text = self.snapshot()
         if text != self.text:
             record.changes = self._take(text)
+        return after
 
     def reread(self, connection: Any) -> list[list[Any]]:
         """Read the whole catalog over another connection; return what changed."""
         return self._take(self.snapshot_over(connection))
 
     def is_exact(self, text: str) -> bool:
-        return self.parse(text) == self.catalog
+        return self.known is not None and self.parse(text) == self.known.objects
 
     def _take(self, text: str) -> list[list[Any]]:
-        before, self.catalog, self.text = self.catalog or {}, self.parse(text), text
-        self.triggers = any(key.startswith("event_trigger:") for key in self.catalog)
-        return changes(before, self.catalog)
+        before = self.known.objects if self.known else {}
+        self.known, self.text = Known(self.parse(text)), text
+        self.triggers = any(key.startswith("event_trigger:") for key in self.known.objects)
+        return changes(before, self.known.objects)
 
     # Reading
 
-    def snapshot(self, tables: str = "") -> str:
-        """Read the catalog's JSON text in the running transaction, settings restored after it.
-
-        ``tables`` is an array of oids, as a literal, when only those tables are of interest.
-        """
+    def snapshot(self) -> str:
+        """Read the catalog's JSON text in the running transaction, settings restored after it."""
+        if self.equipped:
+            return self._respelled(self._ask("SELECT pg_temp.runbook_whole()"))
         raw, given = self.session.raw, self.queries
         alone = bool(getattr(self.session.driver_connection(), "autocommit", False))
         if alone:
@@ -100,31 +147,37 @@ class Witness:
         if not alone and not raw("SELECT current_setting('runbook.jit', true)")[0]:
             alone = True  # the revision sent COMMIT itself, and the driver has not noticed
             raw("BEGIN", fetch=False)
-            raw(given["narrow" if tables else "prepare"], fetch=False)
-        if not self.prepared:  # planning it takes longer than running it
-            raw(f"PREPARE runbook_snapshot AS {given['query']}", fetch=False)
-            if given.get("part"):
-                raw(f"PREPARE runbook_part (oid[]) AS {given['part']}", fetch=False)
-            self.prepared = True
-        (text,) = raw(f"EXECUTE runbook_{f'part ({tables})' if tables else 'snapshot'}")
+            raw(given["prepare"], fetch=False)
+        (text,) = raw(given["query"])
         raw(given["restore"], fetch=False)
         if alone:
             raw("COMMIT", fetch=False)
-        return respelled(str(text), given["spelling"])
+        return self._respelled(str(text))
 
     def snapshot_over(self, connection: Any) -> str:
         """Read the whole catalog over another connection than the migration's own."""
-        with self.session.on(connection):
-            self.prepared = False
-            try:
+        equipped, self.equipped = self.equipped, False
+        try:
+            with self.session.on(connection):
                 return self.snapshot()
-            finally:
-                self.prepared = False
+        finally:
+            self.equipped = equipped
 
-    def parse(self, text: str) -> dict[str, Any]:
-        objects = json.loads(text)
+    def _respelled(self, text: str) -> str:
+        """Spell a text as the other side does: patterns and what replaces them, in order."""
+        spelling = self.queries["spelling"]
+        if any(sign in text for sign in spelling["signs"]):
+            for pattern, replacement in spelling["pairs"]:
+                text = re.sub(pattern, replacement, text)
+        return text
+
+    def parse(self, text: str) -> Objects:
+        """Return the objects of a snapshot, without the version table and what belongs to it."""
+        objects: Objects = json.loads(text)
         table = self.version_table
-        return {key: value for key, value in objects.items() if not belongs(key, value, table)}
+        for key in [key for key in objects if table_of(key, objects) == table]:
+            del objects[key]
+        return objects
 
     def _find_version_table(self) -> None:
         """Note the version table's name as the snapshot spells it."""
@@ -134,110 +187,58 @@ class Witness:
             (schema,) = self.session.raw("SELECT current_schema()")
         self.version_table = f"{spelled(str(schema))}.{spelled(context.version_table)}"
 
-    # Which part of it
+    # How much of it
 
-    def _may_have_effects(self, record: Record, before: Any, after: Any) -> bool:
+    def _has_effects(self, record: Record, before: Moment | None, after: Moment) -> bool:
+        """Say whether the catalog can have changed; the server's own count is the best witness."""
+        counted = before and before.written is not None and after.written is not None
+        if before and counted and after.shares_transaction(before) and not record.elsewhere:
+            self.partial = True
+            return after.written != before.written
         if not record.statements:  # it may have used the driver itself
-            return bool(before is None or after[2] != before[2] or before[2] is not None)
+            return before is None or after[2] != before[2] or before[2] is not None
         return any(may_change_schema(statement) for statement in record.statements)
 
-    def _partly(self, record: Record) -> dict[str, Any] | None:
-        """Return the new catalog by reading only the tables that the revision changed.
+    def _tables(self, record: Record) -> list[str]:
+        """Return the names of the tables that the revision's statements changed.
 
-        None when that is not sure to be all: then the whole catalog is read. What was put
-        together so is compared with the whole catalog once, at the end of the replay.
+        None is named when that is not sure to be all of it.
         """
+        if not self.equipped or self.triggers or record.autocommit or record.commits_inside:
+            return []
         reached = [simple_tables(statement) for statement in record.statements]
-        narrow = self.queries.get("part") and not self.triggers
-        if not narrow or record.autocommit or record.commits_inside:
-            return None
-        if not record.statements or any(item is None for item in reached):
-            return None
-        named = [pair for item in reached for pair in item or []]
-        tables = self._tables_of(named)
-        if tables is None:
-            return None
-        oids = ",".join(str(oid) for oid, _ in tables if oid)
-        part = self.parse(self.snapshot(f"'{{{oids}}}'")) if oids else {}
-        names = [name for _, name in tables]
-        mine = {key: part[key] for key in part if any(belongs(key, part[key], n) for n in names)}
-        rest = {
-            key: value
-            for key, value in (self.catalog or {}).items()
-            if not any(belongs(key, value, name) for name in names)
-        }
-        return {**rest, **mine}
+        if record.elsewhere or any(item is None for item in reached):
+            return []
+        names = self._owners([pair for item in reached for pair in item or []])
+        return sorted(names) if all(SAFE_NAME.match(name) for name in names) else []
 
-    def _tables_of(self, named: list[tuple[str, str]]) -> list[tuple[int, str]] | None:
-        """Return (oid, spelled name) of the tables, oid 0 for those that are gone.
-
-        None when one has parents, children or partitions, or cannot be told from its name.
-        """
-        wanted = self._wanted(named)
-        if not wanted:
-            return None if wanted is None else []
-        array = ",".join("'" + name.replace("'", "''") + "'" for name in sorted(wanted))
-        (text,) = self.session.raw(RESOLVE.replace("NAMES", array))
-        found: dict[str, list[Any]] = {item[0]: item for item in json.loads(text or "[]")}
-        tables = []
-        for name in sorted(wanted):
-            if name in found:
-                _, oid, schema, relation, alone = found[name]
-                if not alone:
-                    return None
-                tables.append((oid, f"{spelled(schema)}.{spelled(relation)}"))
-            else:
-                keys = keys_named(self.catalog or {}, "table", name)
-                if len(keys) > 1:
-                    return None
-                tables.extend((0, key.partition(":")[2]) for key in keys)
-        return tables
-
-    def _wanted(self, named: list[tuple[str, str]]) -> set[str] | None:
-        """Return the tables' names, those of dropped indexes among them; None when in doubt."""
-        catalog = self.catalog or {}
+    def _owners(self, named: list[tuple[str, str]]) -> set[str]:
+        """Return the tables' names, those of dropped indexes among them; none when in doubt."""
         wanted = {name for form, name in named if form != "drop index"}
-        for form, name in named:
-            if form == "drop index":
-                keys = keys_named(catalog, "index", name)
-                owners = {catalog[key].get("table", "") for key in keys}
-                if len(owners) != 1:
-                    return None
-                wanted |= owners
+        known = self.known or Known({})
+        for name in (name for form, name in named if form == "drop index"):
+            owners = {known.objects[key].get("table", "") for key in known.named("index", name)}
+            if len(owners) != 1:
+                return set()
+            wanted |= owners
         return wanted
 
+    def _ask_part(self, tables: list[str]) -> tuple[Moment | None, dict[str, Any]]:
+        """Ask for the tables, which the session's own search path finds."""
+        found = ", ".join(f"CAST(to_regclass('{name}') AS oid)" for name in tables)
+        text = self._ask(f"SELECT pg_temp.runbook_part(ARRAY[{found}])")
+        if not text:
+            return None, {}
+        answer: dict[str, Any] = json.loads(self._respelled(text))
+        return Moment(*answer["moment"]), answer
 
-def spelled(name: str) -> str:
-    """Quote a name the way the snapshot does."""
-    return name if PLAIN_NAME.match(name) else '"' + name.replace('"', '""') + '"'
+    def _put(self, answer: dict[str, Any]) -> list[list[Any]] | None:
+        """Note the answer; return what changed.
 
-
-def belongs(key: str, aspects: dict[str, str], table: str) -> bool:
-    """Say whether an object of the snapshot is ``table`` or a part of it."""
-    kind, _, name = key.partition(":")
-    if kind == "grant":
-        return belongs(name, {}, table)
-    if kind in TABLE_PARTS:
-        return name == table or name.startswith(table + ".")
-    return aspects.get("table") == table or aspects.get("owned_by", "").startswith(table + ".")
-
-
-def keys_named(catalog: dict[str, Any], kind: str, name: str) -> list[str]:
-    """Return the keys of that kind whose name, with or without its schema, is ``name``."""
-    tail = f":{name}" if "." in name else f".{name}"
-    return [key for key in catalog if key.startswith(f"{kind}:") and key.endswith(tail)]
-
-
-def changes(before: dict[str, Any], after: dict[str, Any]) -> list[list[Any]]:
-    """Return [key, before, after] of every object that differs, sorted by key."""
-    keys = {key for key, value in before.items() if after.get(key) != value}
-    keys |= after.keys() - before.keys()
-    return [[key, before.get(key), after.get(key)] for key in sorted(keys)]
-
-
-def respelled(text: str, spelling: dict[str, Any]) -> str:
-    """Spell a catalog's text as the other side does: patterns and what replaces them, in order."""
-    if any(sign in text for sign in spelling["signs"]):
-        for pattern, replacement in spelling["pairs"]:
-            text = re.sub(pattern, replacement, text)
-    return text
+        None when a table has parents, children or partitions, or is not there.
+        """
+        if not all(alone for _, _, alone in answer["names"]):
+            return None
+        tables = {f"{spelled(schema)}.{spelled(name)}" for schema, name, _ in answer["names"]}
+        self.text, self.partial = "", True
+        return self.known.put(tables, answer["objects"]) if self.known else None

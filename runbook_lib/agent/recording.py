@@ -18,7 +18,10 @@ from runbook_lib.agent.wire import Channel, explain
 
 
 class Record:
-    """What is known of one revision while it runs."""
+    """What is known of one revision while it runs.
+
+    ``elsewhere``: it sent statements over another connection than the migration's own.
+    """
 
     def __init__(self, revision_id: str) -> None:
         self.revision_id = revision_id
@@ -30,12 +33,18 @@ class Record:
         self.commits_inside = False
         self.autocommit = False
         self.lost = False
+        self.elsewhere = False
         self.first_error = ""
 
     def facts(self) -> dict[str, Any]:
         names = ("statements", "changes", "seconds", "rows", "touches_rows", "commits_inside",
                  "autocommit", "lost")  # fmt: skip
         return {"revision": self.revision_id, **{name: getattr(self, name) for name in names}}
+
+    def crosses(self, before: Any, after: Any) -> None:
+        """Note when two moments are not of one transaction: something committed in between."""
+        if before and after and before[:2] != after[:2] and not self.autocommit:
+            self.commits_inside = True
 
 
 class Recorder:
@@ -71,6 +80,7 @@ class Recorder:
             record.commits_inside = True
         if is_reflection(statement):
             return
+        record.elsewhere = record.elsewhere or not self.session.is_ours(conn)
         text = as_written(statement, context)
         record.statements.append(text)
         record.touches_rows = record.touches_rows or touches_rows(text)

@@ -13,7 +13,7 @@ from runbook_lib.agent import loading
 from runbook_lib.agent.collecting import loaded_sources, versions
 from runbook_lib.agent.configuration import load_alembic, load_config
 from runbook_lib.agent.connections import Redirect
-from runbook_lib.agent.effects import Witness
+from runbook_lib.agent.effects import Unseen, Witness
 from runbook_lib.agent.overlay import Overlay
 from runbook_lib.agent.recording import Record, Recorder
 from runbook_lib.agent.session import Session, driver_version, server_version
@@ -118,6 +118,7 @@ class Runner:
 
             context._version.c.version_num.type = Text()
             self._prepare_version_table(context)
+            self.witness.equip()
 
     def _prepare_version_table(self, context: Any) -> None:
         quote = context.dialect.identifier_preparer.quote
@@ -207,7 +208,7 @@ class Runner:
         """Run one revision's function and see what it does, within its own transaction."""
         record = self.recorder.current = Record(revision_id)
         before = self.witness.moment()
-        if self.replaying and self.witness.catalog is None:
+        if self.replaying and self.witness.known is None:
             self.channel.send("baseline", objects=self.witness.begin())
         started = time.perf_counter()
         self.recorder.capturing = True
@@ -216,11 +217,10 @@ class Runner:
         finally:
             self.recorder.capturing = False
             record.seconds = time.perf_counter() - started
-        after = self.witness.moment()
-        if before and after and before[:2] != after[:2] and not record.autocommit:
-            record.commits_inside = True
-        if self.replaying and after:
-            self.witness.note(record, before, after)
+        if self.replaying:
+            self.witness.note(record, before)
+        else:
+            record.crosses(before, self.witness.moment())
 
     def _leave(self) -> None:
         """The revision and its version row are done (and committed, if each is by itself)."""
@@ -255,19 +255,22 @@ class Runner:
         self.channel.send("described", **self.describe())
 
     def op_replay(self) -> None:
-        while not self._replay_once():
-            pass
+        try:
+            while not self._replay_once():
+                pass
+        except Unseen:
+            return self.channel.send("inexact")
         for revision_id in sorted(self.skipped):
             self.channel.send("skipped", revision=revision_id)
         self.channel.send("described", **self.describe())
-        self._finish()
+        return self._finish()
 
     def _replay_once(self) -> bool:
         """Run what can run. False when a revision failed, and its siblings wait for a next time."""
         try:
             self.run_env(self.steps, destination_rev=self.request["target"])
         except (Exception, SystemExit) as error:
-            if self.recorder.current is None:
+            if self.recorder.current is None or isinstance(error, Unseen):
                 raise
             if not self._create_role(error):
                 self._fail(error)

@@ -29,6 +29,26 @@ class Session:
         finally:
             cursor.close()
 
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Run a block in a transaction of its own, or in a savepoint of one that is open."""
+        connection = self.driver_connection()
+        inside = self.in_transaction() and not getattr(connection, "autocommit", False)
+        if inside:
+            self.raw("SAVEPOINT runbook_aside", fetch=False)
+        try:
+            yield
+        except BaseException:
+            if inside:
+                self.raw("ROLLBACK TO SAVEPOINT runbook_aside", fetch=False)
+            else:
+                connection.rollback()
+            raise
+        if inside:
+            self.raw("RELEASE SAVEPOINT runbook_aside", fetch=False)
+        else:
+            connection.commit()
+
     def is_ours(self, connection: Any) -> bool:
         """Say whether a SQLAlchemy connection holds the migration's own driver connection."""
         try:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.S)
-LITERALS = re.compile(r"'(?:[^']|'')*'", re.S)
-BODIES = re.compile(r"(\$\w*\$).*?\1", re.S)
+# What a semicolon or a keyword inside of means nothing, found in one pass from the left: a comment
+# in a literal is none, and neither is a literal in a comment.
+OPAQUE = re.compile(
+    r"""(?P<comment>--[^\n]*|/\*.*?\*/)|(?P<name>"(?:[^"]|"")*")|\b[eE]'(?:[^'\\]|''|\\.)*'|"""
+    r"""'(?:[^']|'')*'|(?<![\w$])(?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag)""",
+    re.S,
+)
 WRITES = re.compile(
     r"\b(INSERT\s+INTO|UPDATE\s+(ONLY\s+)?[^\s;]+\s+(AS\s+\w+\s+)?SET|DELETE\s+FROM|MERGE\s+INTO|"
     r"TRUNCATE|COPY)\b",
@@ -19,11 +25,18 @@ HARMLESS = (*ROW_WORDS, "SET", "RESET", "SHOW", "SELECT", "WITH", "VALUES", "TAB
 ENDINGS = ("COMMIT", "END", "ROLLBACK", "ABORT")
 
 
-def parts(statement: str) -> list[str]:
+@lru_cache(maxsize=512)
+def parts(statement: str) -> tuple[str, ...]:
     """Return the statements of a text, without comments, literals and function bodies."""
-    text = LITERALS.sub("''", COMMENTS.sub(" ", statement))
-    pieces = (part.strip(" \t\r\n(") for part in BODIES.sub(" ", text).split(";"))
-    return [part for part in pieces if part]
+    text = OPAQUE.sub(_blank, statement)
+    pieces = (part.strip(" \t\r\n(") for part in text.split(";"))
+    return tuple(part for part in pieces if part)
+
+
+def _blank(found: re.Match[str]) -> str:
+    if found["name"]:
+        return found[0].replace(";", ",")
+    return " " if found["comment"] or found["tag"] else "''"
 
 
 def word(part: str) -> str:
@@ -70,9 +83,14 @@ SIMPLE = {
     "index": rf"CREATE (?:UNIQUE )?INDEX (?:CONCURRENTLY )?(?:IF NOT EXISTS )?{NAME} ON {NAME}",
     "alter": rf"ALTER TABLE (?:IF EXISTS )?{NAME} (?!.*\b(?:RENAME|SCHEMA|ATTACH|DETACH|INHERIT|"
     r"OWNER|CASCADE|OF|TRIGGER|RULE|PARTITION|TABLESPACE)\b)(?:ADD|DROP|ALTER|VALIDATE)\b",
-    "drop table": rf"DROP TABLE (?:IF EXISTS )?{NAME}$",
+    "comment": rf"COMMENT ON TABLE {NAME} IS ",
+    "comment on column": rf"COMMENT ON COLUMN {NAME}\.(?:\"[^\"]+\"|[\w$]+) IS ",
     "drop index": rf"DROP INDEX (?:CONCURRENTLY )?(?:IF EXISTS )?{NAME}$",
 }
+
+
+# Sets what a name means, or whose it is: then names do not say which tables the others changed.
+ELSEWHERE = re.compile(r"(RE)?SET\b.*\b(search_path|SCHEMA|ROLE|AUTHORIZATION|ALL)\b", re.I)
 
 
 def simple_tables(statement: str) -> list[tuple[str, str]] | None:
@@ -81,11 +99,11 @@ def simple_tables(statement: str) -> list[tuple[str, str]] | None:
     None: the text has a statement of another kind, whose reach only the whole catalog shows.
     """
     found: list[tuple[str, str]] = []
-    for part in parts(statement) if may_change_schema(statement) else []:
+    for part in parts(statement):
         text = re.sub(r"\bON (DELETE|UPDATE) CASCADE\b", "", " ".join(part.split()), flags=re.I)
         forms = ((form, re.match(pattern, text, re.I)) for form, pattern in SIMPLE.items())
         hit = next(((form, match) for form, match in forms if match), None)
-        if hit is None and may_change_schema(part):
+        if hit is None and (may_change_schema(part) or ELSEWHERE.match(part)):
             return None
         if hit:
             found.append((hit[0], hit[1][hit[1].re.groups]))

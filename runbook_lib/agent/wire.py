@@ -58,6 +58,14 @@ def kill_group(child: subprocess.Popen[str]) -> None:
         os.killpg(child.pid, signal.SIGKILL)
 
 
+def sqlstate(error: BaseException) -> str:
+    """Return the server's code of an error, whichever driver raised it; "" if it has none."""
+    given = error.args[0] if error.args else ""
+    if isinstance(given, dict):  # pg8000
+        return str(given.get("C", ""))
+    return str(getattr(error, "pgcode", None) or getattr(error, "sqlstate", None) or "")
+
+
 def explain(error: BaseException) -> str:
     """Return what an error says, without the parameters that SQLAlchemy adds to it."""
     cause: Any = getattr(error, "orig", None) or error

@@ -75,6 +75,7 @@ WITH member AS (
         AND d.classid = CAST('pg_catalog.pg_class' AS regclass) AND d.objsubid = 0
         AND d.refclassid = CAST('pg_catalog.pg_class' AS regclass) AND d.refobjsubid > 0
         AND d.deptype IN ('a', 'i')
+    WHERE s.seqrelid >= 16384
 ), att AS (
     SELECT a.*, r.relkind, r.relowner, r.name || '.' ||
         CASE WHEN quote_ident(a.attname) = CAST(a.attname AS text)
@@ -232,6 +233,7 @@ WITH member AS (
             WHEN adrelid IN (SELECT attrelid FROM att WHERE generated <> '') THEN adrelid
             ELSE 0 END) AS expression
         FROM pg_catalog.pg_attrdef
+        WHERE adrelid >= 16384
         OFFSET 0
     ) f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
     WHERE a.relkind IN ('r', 'p', 'f') AND a.attislocal
@@ -259,7 +261,7 @@ WITH member AS (
     LEFT JOIN rel f ON f.oid = k.confrelid
     LEFT JOIN att a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
     LEFT JOIN att b ON b.attrelid = k.confrelid AND b.attnum = k.confkey[1]
-    WHERE k.contype IN ('f', 'c') AND k.conislocal AND k.conparentid = 0
+    WHERE k.conrelid >= 16384 AND k.contype IN ('f', 'c') AND k.conislocal AND k.conparentid = 0
 
     UNION ALL -- indexes, and the keys that own one, unless a parent table hands them down
     SELECT CASE WHEN k.oid IS NULL THEN 'index' ELSE 'constraint' END,

@@ -1,0 +1,81 @@
+"""Known: the catalog as the last revision left it, by object and by table."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Collection  # noqa: UP035  (Python 3.9 at run time)
+
+PLAIN_NAME = re.compile(r"^[a-z_][a-z0-9_]*$")
+PIECE = re.compile(r'"(?:[^"]|"")*"|[^."]+')
+TABLE_PARTS = ("table", "foreign_table", "column", "constraint", "trigger", "rule", "policy")
+READ = ("table", "column", "constraint", "index", "sequence", "grant")  # what runbook_part reads
+
+Objects = dict[str, dict[str, str]]
+
+
+class Known:
+    """``objects`` are the aspects by object key, as a snapshot gives them."""
+
+    def __init__(self, objects: Objects) -> None:
+        self.objects = objects
+        self._keys: dict[str, set[str]] | None = None  # by table, once asked for
+
+    def _of(self, table: str) -> set[str]:
+        """Return the keys of a table and of all that belongs to it."""
+        if self._keys is None:
+            self._keys = {}
+            for key in self.objects:
+                self._keys.setdefault(table_of(key, self.objects), set()).add(key)
+        return self._keys.setdefault(table, set())
+
+    def put(self, tables: Collection[str], part: Objects) -> list[list[Any]]:
+        """Replace what runbook_part reads of ``tables`` by ``part``; return the changes."""
+        mine = {key for table in tables for key in self._of(table) if kind_of(key) in READ}
+        before = {key: self.objects[key] for key in mine}
+        after = {key: part[key] for key in part if table_of(key, part) in tables}
+        for key in mine:
+            self._of(table_of(key, self.objects)).discard(key)
+        for key in mine - after.keys():
+            del self.objects[key]
+        self.objects.update(after)
+        for key in after:
+            self._of(table_of(key, after)).add(key)
+        return changes(before, after)
+
+    def named(self, kind: str, name: str) -> list[str]:
+        """Return the keys of that kind whose name, with or without its schema, is ``name``."""
+        tail = f":{name}" if "." in name else f".{name}"
+        return [key for key in self.objects if key.startswith(f"{kind}:") and key.endswith(tail)]
+
+
+def spelled(name: str) -> str:
+    """Quote a name the way the snapshot does."""
+    return name if PLAIN_NAME.match(name) else '"' + name.replace('"', '""') + '"'
+
+
+def kind_of(key: str) -> str:
+    return key.partition(":")[0]
+
+
+def table_of(key: str, objects: Objects) -> str:
+    """Return the table that an object is or belongs to; "" where there is none."""
+    kind, _, name = key.partition(":")
+    if kind == "grant":
+        return table_of(name, objects)
+    if kind in TABLE_PARTS:
+        return two_parts(name)
+    aspects = objects.get(key, {})
+    return aspects.get("table") or two_parts(aspects.get("owned_by", ""))
+
+
+def two_parts(name: str) -> str:
+    """Return the schema and the table of a qualified name."""
+    pieces = PIECE.findall(name) if '"' in name else name.split(".", 2)
+    return ".".join(pieces[:2])
+
+
+def changes(before: Objects, after: Objects) -> list[list[Any]]:
+    """Return [key, before, after] of every object that differs, sorted by key."""
+    keys = {key for key, value in before.items() if after.get(key) != value}
+    keys |= after.keys() - before.keys()
+    return [[key, before.get(key), after.get(key)] for key in sorted(keys)]

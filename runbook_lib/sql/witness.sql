@@ -1,0 +1,75 @@
+-- Functions of the agent's own session: what a revision changed, in one round trip. The places in
+-- double angle brackets are filled in by narrowing. They are made in pg_temp, outside of any
+-- revision's transaction, and no snapshot shows them.
+
+-- A moment: what tells one transaction from the next, and how many rows of the catalog this one
+-- has written so far; far are the kinds of objects that are no part of a table.
+CREATE OR REPLACE FUNCTION pg_temp.runbook_moment() RETURNS text LANGUAGE plpgsql
+SET search_path TO pg_catalog AS $runbook$
+BEGIN
+    RETURN (
+        SELECT json_build_array(CAST(now() AS text), pg_backend_pid(),
+            CAST(txid_current_if_assigned() AS text),
+            CASE WHEN current_setting('track_counts') = 'on' THEN sum(w.written) END,
+            CASE WHEN current_setting('track_counts') = 'on'
+                THEN COALESCE(sum(w.written) FILTER (WHERE w.far), 0) END)
+        FROM (
+            SELECT c.far, pg_stat_get_xact_tuples_inserted(c.id)
+                + pg_stat_get_xact_tuples_updated(c.id)
+                + pg_stat_get_xact_tuples_deleted(c.id) AS written
+            FROM (
+                SELECT CAST(CAST('pg_catalog.' || x AS regclass) AS oid) AS id, false AS far
+                FROM unnest(ARRAY['pg_class', 'pg_attribute', 'pg_attrdef', 'pg_constraint',
+                    'pg_index', 'pg_type', 'pg_sequence', 'pg_description', 'pg_depend',
+                    'pg_trigger']) x
+                UNION ALL
+                SELECT CAST(CAST('pg_catalog.' || x AS regclass) AS oid), true
+                FROM unnest(ARRAY['pg_namespace', 'pg_proc', 'pg_aggregate', 'pg_rewrite',
+                    'pg_policy', 'pg_enum', 'pg_range', 'pg_extension', 'pg_event_trigger',
+                    'pg_statistic_ext', 'pg_inherits', 'pg_partitioned_table',
+                    'pg_foreign_table', 'pg_foreign_server', 'pg_authid', 'pg_auth_members',
+                    'pg_collation', 'pg_opclass', 'pg_opfamily', 'pg_operator', 'pg_cast',
+                    'pg_language', 'pg_ts_config', 'pg_ts_dict', 'pg_am', 'pg_tablespace',
+                    'pg_default_acl']) x
+            ) c
+        ) w);
+END $runbook$;
+
+-- The catalog of a few tables: what they are called, and their own objects.
+CREATE OR REPLACE FUNCTION pg_temp.runbook_part(oid[]) RETURNS text LANGUAGE plpgsql
+<<narrow>> AS $runbook$
+DECLARE
+    runbook_names text;
+    runbook_reach oid[];
+BEGIN
+    SELECT CAST(json_agg(json_build_array(n.nspname, c.relname,
+        c.relkind = 'r' AND NOT c.relispartition AND NOT c.relhassubclass AND NOT EXISTS (
+            SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid)) ORDER BY x.place) AS text)
+    INTO runbook_names
+    FROM unnest($1) WITH ORDINALITY x (id, place)
+    LEFT JOIN pg_class c ON c.oid = x.id
+    LEFT JOIN pg_namespace n ON n.oid = c.relnamespace;
+    runbook_reach = ARRAY(
+        SELECT unnest($1)
+        UNION ALL SELECT x.indexrelid FROM pg_index x WHERE x.indrelid = ANY ($1)
+        UNION ALL SELECT x.confrelid FROM pg_constraint x
+            WHERE x.conrelid = ANY ($1) AND x.contype = 'f'
+        UNION ALL SELECT x.objid FROM pg_depend x
+            WHERE x.refclassid = CAST('pg_catalog.pg_class' AS regclass)
+                AND x.refobjid = ANY ($1)
+                AND x.classid = CAST('pg_catalog.pg_class' AS regclass)
+                AND x.deptype IN ('a', 'i'));
+    RETURN concat('{"moment":', pg_temp.runbook_moment(), ',"names":',
+        COALESCE(runbook_names, '[]'), ',"objects":', (
+<<part>>
+        ), '}');
+END $runbook$;
+
+-- The whole catalog.
+CREATE OR REPLACE FUNCTION pg_temp.runbook_whole() RETURNS text LANGUAGE plpgsql
+<<wide>> AS $runbook$
+BEGIN
+    RETURN (
+<<whole>>
+    );
+END $runbook$
