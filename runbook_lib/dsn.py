@@ -153,27 +153,56 @@ def secret_forms(secret: str, names: Iterable[str] = ()) -> tuple[str, ...]:
     hexadecimal, base64 at the three alignments, and, since drivers print fragments of a badly
     escaped address, what stands before and after each of ``@ : / ? #``.
 
-    A secret of fewer than four characters, and one that is a common word or among ``names`` (the
-    user, the database, the host), would be found everywhere: of those only the forms that show
-    it as a password are given, such as ``:word@`` and ``password=word``.
+    A secret that ``is_weak`` would be found everywhere: of those only the forms that show it as a
+    password are given, such as ``:word@`` and ``password=word``.
     """
-    lawful = COMMON_WORDS | {name.casefold() for name in names}
+    lawful = _lawful(names)
     if not secret:
         return ()
-    if len(secret) < 4 or secret.casefold() in lawful:
+    if is_weak(secret, names):
         return _in_place(secret)
     forms = _escaped(secret) | _encoded(secret.encode())
     forms |= {part for part in _fragments(secret) if part.casefold() not in lawful}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
+def _lawful(names: Iterable[str]) -> frozenset[str]:
+    return COMMON_WORDS | {name.casefold() for name in names}
+
+
+def is_weak(secret: str, names: Iterable[str] = ()) -> bool:
+    """Say whether a secret may as well be a word, a number or a part of a digest in a report.
+
+    So is one of fewer than four characters, one of fewer than eight letters and digits, and one
+    that is a common word or among ``names`` (the user, the database, the host).
+    """
+    short = len(secret) < 4 or (len(secret) < 8 and secret.isalnum())
+    return bool(secret) and (short or secret.casefold() in _lawful(names))
+
+
+def solid_forms(secret: str, names: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the forms that no ordinary text has by chance, also where its lines are joined.
+
+    The encoded ones of any secret that is not weak; the secret itself when it has ten characters
+    or more of three kinds (small and capital letters, digits, others).
+    """
+    if is_weak(secret, names):
+        return ()
+    kinds = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
+    mixed = sum(any(map(kind, secret)) for kind in kinds) >= 3 and len(secret) >= 10
+    return (*sorted(_encoded(secret.encode())), *((secret,) if mixed else ()))
+
+
 def _in_place(secret: str) -> tuple[str, ...]:
     quoted = {secret, quote(secret, safe="")}
     forms = {f":{form}@" for form in quoted}
-    for key in ("password", "PASSWORD"):
+    for key in _KEYS:
         for mark in ("=", "='", '="', "': '", '": "', ": "):
             forms |= {f"{key}{mark}{form}" for form in quoted}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
+_KEYS = ("password", "PASSWORD", "Password", "passwd", "PASSWD", "pwd", "PWD")
 
 
 def _escaped(secret: str) -> set[str]:
@@ -182,7 +211,11 @@ def _escaped(secret: str) -> set[str]:
     plain = {secret, repr(secret)[1:-1], html.escape(secret), html.escape(secret, quote=False)}
     plain |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
     plain.add(secret.replace("\\", "\\\\").replace("'", "\\'"))
-    return percent | plain | {secret.encode().hex()}
+    plain_json = json.dumps(secret)
+    plain |= {secret.replace("'", "''"), repr(secret.encode())[2:-1], json.dumps(plain_json)[1:-1]}
+    raw = secret.encode()
+    hexed = {raw.hex(), raw.hex().upper(), raw.hex(":"), raw.hex(" ")}
+    return percent | plain | hexed
 
 
 def _encoded(raw: bytes) -> set[str]:
@@ -226,7 +259,7 @@ def _masked(form: str) -> str:
     """Keep what surrounds a password that is searched in its place only."""
     if form.startswith(":") and form.endswith("@"):
         return f":{MASK}@"
-    lead = re.match(r"""(?:password|PASSWORD)(?:=['"]?|['"]?: ['"]?)""", form)
+    lead = re.match(rf"""(?:{"|".join(_KEYS)})(?:=['"]?|['"]?: ['"]?)""", form)
     return f"{lead[0]}{MASK}" if lead else MASK
 
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import html
 import json
+import lzma
 import os
+import pwd
 import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
+from runbook_lib import views
 from runbook_lib.config import Environment, load_environment
-from runbook_lib.dsn import Dsn, mask, secret_forms
+from runbook_lib.dsn import Dsn, is_weak, mask, secret_forms, solid_forms
 from runbook_lib.errors import ConfigurationError, RunbookError
 
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_TAG = re.compile(r"<[^>]{0,400}>")
 _CELL_FILE = re.compile(r"[\w/.<>+-]*/ipykernel_\d+/\d+\.py")
+_HOME = re.compile(r"(?<![\w.\-])/(?:home|Users)/(?!<)[\w.\-]+")
 _SECRET_NAME = re.compile(r"PASSW|SECRET|TOKEN|API_?KEY|CREDENTIAL", re.IGNORECASE)
 _MARKUP = frozenset(("text/html", "text/markdown", "image/svg+xml"))
 _CHUNK = 1 << 20
@@ -31,10 +34,14 @@ _CHUNK = 1 << 20
 class Scrub:
     """What has to be masked: ``forms`` of secrets, and ``places`` as (path, placeholder) pairs.
 
-    Both are in the order in which they are tried, the longest first.
+    Both are in the order in which they are tried, the longest first. ``solid`` are those forms
+    that no ordinary text has, so that they are looked for across broken lines too; ``weak`` says
+    that there is a secret which is looked for only where it is shown as one.
     """
 
     forms: tuple[str, ...] = field(default=(), repr=False)
+    solid: tuple[str, ...] = field(default=(), repr=False)
+    weak: bool = False
     places: tuple[tuple[str, str], ...] = ()
 
     def clean(self, text: str, *, markup: bool = False) -> str:
@@ -47,7 +54,7 @@ class Scrub:
 
     def _clean(self, text: str, markup: bool) -> str:
         if not any(form in text for form in self.forms) and self.leaks(text):
-            text = _ANSI.sub("", text)
+            text = views.ANSI.sub("", text)
         names = dict(self.places)
 
         def placeholder(found: re.Match[str]) -> str:
@@ -55,9 +62,9 @@ class Scrub:
             return html.escape(name) if markup else name
 
         text = _CELL_FILE.sub(placeholder, mask(text, self.forms))
-        if not any(path in text for path, _ in self.places):
-            return text
-        return _path_pattern(self.places).sub(placeholder, text)
+        if any(path in text for path, _ in self.places):
+            text = _path_pattern(self.places).sub(placeholder, text)
+        return _HOME.sub(html.escape("<home>") if markup else "<home>", text)
 
     def clean_data(self, value: Any, *, markup: bool = False) -> Any:
         """Return nested mappings and sequences of JSON data with every text cleaned."""
@@ -77,7 +84,13 @@ class Scrub:
         """Say whether a form of a secret is in ``text``, also behind colours and markup."""
         if not self.forms:
             return False
-        return any(form in view for view in _views(text) for form in self.forms)
+        for view in views.decoded(text):
+            if any(form in view for form in self.forms):
+                return True
+            whole = views.joined(view) if self.solid else ""
+            if any(form in whole for form in self.solid):
+                return True
+        return False
 
     def paths(self, text: str) -> tuple[str, ...]:
         """Return the placeholders of the machine's paths that are in ``text``, sorted."""
@@ -90,15 +103,6 @@ class Scrub:
 @functools.lru_cache(maxsize=4096)
 def _clean(scrub: Scrub, text: str, markup: bool) -> str:
     return scrub._clean(text, markup)
-
-
-def _views(text: str) -> Iterator[str]:
-    """Yield the text as it stands, and as it reads without colours and without markup."""
-    yield text
-    if "\x1b" in text:
-        yield _ANSI.sub("", text)
-    if "<" in text or "&" in text:
-        yield html.unescape(_TAG.sub("", text))
 
 
 @functools.lru_cache(maxsize=32)
@@ -137,10 +141,13 @@ def scrub_for_parameters(parameters: Mapping[str, Any]) -> Scrub:
 def _build(
     secrets: Iterable[str], names: Iterable[str], places: Iterable[tuple[Path, str]]
 ) -> Scrub:
-    known = tuple(names)
-    forms = {form for secret in secrets for form in secret_forms(secret, known)}
+    known, given = tuple(names), {secret for secret in secrets if secret}
+    forms = {form for secret in given for form in secret_forms(secret, known)}
+    solid = {views.joined(form) for secret in given for form in solid_forms(secret, known)}
     return Scrub(
         forms=tuple(sorted(forms, key=lambda form: (-len(form), form))),
+        solid=tuple(sorted(solid)),
+        weak=any(is_weak(secret, known) for secret in given),
         places=_places((*places, *_machine_places())),
     )
 
@@ -178,6 +185,8 @@ def _machine_places() -> Iterator[tuple[Path, str]]:
     yield Path(sys.executable).parent.parent, "<python>"
     yield Path(tempfile.gettempdir()), "<tmp>"
     yield Path.home(), "<home>"
+    with contextlib.suppress(KeyError):
+        yield Path(pwd.getpwuid(os.getuid()).pw_dir), "<home>"
 
 
 def _places(pairs: Iterable[tuple[Path, str]]) -> tuple[tuple[str, str], ...]:
@@ -206,17 +215,25 @@ class Leak:
 
 
 def find_leaks(folder: Path, files: Iterable[str], scrub: Scrub) -> tuple[Leak, ...]:
-    """Search files (relative to ``folder``) for secrets; custom-format dumps are left out."""
+    """Search files (relative to ``folder``) and their names for secrets.
+
+    Compressed files are read through; dumps in custom format hold the data and are left out.
+    """
+    if not scrub.forms:
+        return ()
     return tuple(leak for name in files for leak in _leaks_of(folder / name, name, scrub))
 
 
 def _leaks_of(path: Path, name: str, scrub: Scrub) -> Iterator[Leak]:
-    if not scrub.forms or _is_dump(path):
+    shown = scrub.clean(name)
+    if scrub.leaks(name):
+        yield Leak(file=f"the name of {shown if not scrub.leaks(shown) else 'a file'}")
+    if _is_dump(path):
         return
     if name.endswith(".ipynb"):
-        yield from _notebook_leaks(path, name, scrub)
-    elif any(scrub.leaks(piece) for piece in _pieces(path, len(scrub.forms[0]) + 400)):
-        yield Leak(file=name)
+        yield from _notebook_leaks(path, shown, scrub)
+    elif any(scrub.leaks(piece) for piece in _pieces(path, 4 * len(scrub.forms[0]) + 400)):
+        yield Leak(file=shown)
 
 
 def _notebook_leaks(path: Path, name: str, scrub: Scrub) -> Iterator[Leak]:
@@ -262,9 +279,18 @@ def _is_dump(path: Path) -> bool:
 
 
 def _pieces(path: Path, overlap: int) -> Iterator[str]:
-    """The file's text in pieces that overlap, so that nothing hides at a border."""
-    with path.open("rb") as stream:
+    """The file's text in pieces that overlap, so that nothing hides at a border; UTF-16 too."""
+    with views.opened(path) as stream:
         rest = b""
-        while chunk := stream.read(_CHUNK):
+        while chunk := _read(stream):
             rest = rest[-overlap:] + chunk
             yield rest.decode(errors="replace")
+            if b"\0" in rest:
+                yield rest.replace(b"\0", b"").decode(errors="replace")
+
+
+def _read(stream: IO[bytes]) -> bytes:
+    try:
+        return stream.read(_CHUNK)
+    except (OSError, EOFError, lzma.LZMAError):  # it only looked compressed, or is cut off
+        return b""

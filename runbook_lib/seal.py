@@ -138,7 +138,7 @@ def seal(
         errors=errors,
         by_hand=tuple(by_hand),
         previous=_tip(folder),
-        notes=(*notes, *_path_notes(folder, scrub)),
+        notes=(*notes, *_weak_notes(scrub), *_path_notes(folder, scrub)),
         versions=_versions(),
     )
     _write(folder, record)
@@ -209,6 +209,14 @@ def _require_no_secret(folder: RunFolder, scrub: Scrub) -> None:
             "Take it out of what the cell prints, delete the file, change the secret if anybody "
             "may have seen it, and run again.",
         )
+
+
+def _weak_notes(scrub: Scrub) -> tuple[str, ...]:
+    words = (
+        "A secret of this environment is short or a common word, so it was looked for only where "
+        "it is shown as one (:WORD@, password=WORD)."
+    )
+    return (words,) if scrub.weak else ()
 
 
 def _path_notes(folder: RunFolder, scrub: Scrub) -> tuple[str, ...]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import bz2
+import gzip
+import html
 import json
+import lzma
 import multiprocessing
 import os
 import resource
@@ -11,8 +15,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from runbook_lib.artifacts import digest
 from runbook_lib.config import Environment, ProjectSettings
 from runbook_lib.errors import GateError, RunbookError, SafetyError
 from runbook_lib.evidence import PhaseResult, RunFolder, locked
@@ -32,6 +38,39 @@ from runbook_lib.seal import Sealed, seal
 from runbook_lib.verification import VerifyResult, verify
 
 SECRET = "Tr0ub4dor&3@x/y"
+SPELLINGS: Mapping[str, Callable[[str], str]] = {
+    "raw": str,
+    "percent": lambda s: quote(s, safe=""),
+    "percent plus": quote_plus,
+    "percent twice": lambda s: quote(quote(s, safe=""), safe=""),
+    "percent all": lambda s: "".join(f"%{byte:02x}" for byte in s.encode()),
+    "base64": lambda s: base64.b64encode(s.encode()).decode(),
+    "base64 in a header": lambda s: base64.b64encode(f"app:{s}".encode()).decode(),
+    "base64 url": lambda s: base64.urlsafe_b64encode(f"ap:{s}?".encode()).decode(),
+    "base64 of a mail": lambda s: base64.encodebytes(b"-" * 50 + s.encode() + b"-" * 50).decode(),
+    "hex": lambda s: s.encode().hex(),
+    "hex capitals": lambda s: s.encode().hex().upper(),
+    "hex colons": lambda s: s.encode().hex(":"),
+    "json": json.dumps,
+    "json twice": lambda s: json.dumps(json.dumps(s)),
+    "json escapes": lambda s: "".join(f"\\u{ord(letter):04x}" for letter in s),
+    "python escapes": lambda s: "".join(f"\\x{ord(letter):02x}" for letter in s),
+    "html": html.escape,
+    "html twice": lambda s: html.escape(html.escape(s)),
+    "html numbers": lambda s: "".join(f"&#{ord(letter)};" for letter in s),
+    "html spans": lambda s: "".join(f"<i>{html.escape(letter)}</i>" for letter in s),
+    "repr": repr,
+    "shell": lambda s: "".join(c if c.isalnum() else f"\\{c}" for c in s),
+    "broken line": lambda s: f"{s[:6]}\n    {s[6:]}",
+    "continued line": lambda s: f"{s[:6]}\\\n{s[6:]}",
+    "colours": lambda s: f"{s[:6]}\x1b[0;31m{s[6:]}",
+    "invisible": "\u200b".join,
+    "picture": lambda s: (
+        "data:image/svg+xml;base64,"
+        + base64.b64encode(f"<svg>{html.escape(s)}</svg>".encode()).decode()
+    ),
+    "utf-16": lambda s: "".join(f"{letter}\0" for letter in s),
+}
 DONE = PhaseResult(phase="02_audit", status="passed", sentence="8 revisions", seconds=1.2)
 
 
@@ -257,25 +296,57 @@ class TestVerify:
 
 
 class TestSecrets:
-    @pytest.mark.parametrize(
-        "form",
-        [
-            SECRET,
-            "Tr0ub4dor%263%40x%2Fy",
-            base64.b64encode(f"app:{SECRET}".encode()).decode(),
-            "Tr0ub4dor&amp;3@x/y",
-        ],
-        ids=["raw", "url-encoded", "base64", "html"],
-    )
+    @pytest.mark.parametrize("spelled", SPELLINGS, ids=SPELLINGS)
     def test_a_secret_blocks_the_seal_and_is_not_shown(
-        self, environment: Environment, form: str
+        self, environment: Environment, spelled: str
     ) -> None:
         folder = RunFolder.open(environment)
+        form = SPELLINGS[spelled](SECRET)
         folder.write_text("notes.txt", f"it is {form}!")
         with pytest.raises(SafetyError, match=r"notes\.txt") as caught:
             seal(folder, verdict="failed", phases=[], scrub=scrub_for(environment))
         assert form not in str(caught.value)
         assert not folder.sealed
+
+    @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+    def test_a_compressed_file_is_read_through(
+        self, environment: Environment, pack: Callable[[bytes], bytes]
+    ) -> None:
+        folder = RunFolder.open(environment)
+        folder.write_bytes("log.bin", pack(f"it is {SECRET}".encode()))
+        with pytest.raises(SafetyError, match=r"log\.bin"):
+            seal(folder, verdict="failed", phases=[], scrub=scrub_for(environment))
+        cut = RunFolder.open(environment, "new")
+        cut.write_bytes("log.bin", pack(b"nothing")[:-4])
+        seal(cut, verdict="failed", phases=[], scrub=scrub_for(environment))
+
+    def test_a_secret_in_a_name_is_not_shown(self, environment: Environment) -> None:
+        folder = RunFolder.open(environment)
+        folder.write_text(f"{quote(SECRET, safe='')}.txt", "fine")
+        with pytest.raises(SafetyError, match=r"the name of \*\*\*\.txt") as caught:
+            seal(folder, verdict="failed", phases=[], scrub=scrub_for(environment))
+        assert "Tr0ub4dor" not in str(caught.value)
+
+    @pytest.mark.parametrize("password", ["postgres", "a", "1234", "true", "wallet", "abc123"])
+    def test_a_weak_password_makes_no_false_alarm_and_is_noted(
+        self, environment: Environment, monkeypatch: pytest.MonkeyPatch, password: str
+    ) -> None:
+        monkeypatch.setenv("WALLET_URL", f"postgresql://app:{password}@db/wallet")
+        folder = RunFolder.open(environment)
+        text = f"postgres a 1234 true wallet abc123 {digest(password)} table_{password}"
+        folder.write_text("notes.txt", text)
+        run = seal(folder, verdict="failed", phases=[], scrub=scrub_for(environment))
+        assert "short or a common word" in run.record.notes[0]
+        other = RunFolder.open(environment, "new")
+        other.write_text("notes.txt", f"postgresql://app:{password}@db and password={password}")
+        with pytest.raises(SafetyError, match=r"notes\.txt"):
+            seal(other, verdict="failed", phases=[], scrub=scrub_for(environment))
+
+    def test_home_folders_of_other_machines_name_nobody(self, environment: Environment) -> None:
+        text = "File /home/ada/app/env.py, /Users/ada.l/x, /srv/home/x, see https://a.b/home/x"
+        assert scrub_for(environment).clean(text) == (
+            "File <home>/app/env.py, <home>/x, /srv/home/x, see https://a.b/home/x"
+        )
 
     def test_the_cell_of_a_notebook_is_named(self, environment: Environment) -> None:
         folder = RunFolder.open(environment)

@@ -1,0 +1,78 @@
+"""Views: a text as it stands, and as it reads behind colours, markup, escapes and broken lines."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import bz2
+import gzip
+import html
+import lzma
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, cast
+from urllib.parse import unquote
+
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_TAG = re.compile(r"<[^>]{0,400}>")
+_PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
+_ENTITY = re.compile(r"&(?:#|\w{2,6};)")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
+_INLINE = re.compile(r";base64,([A-Za-z0-9+/=_-]{16,})")
+_INVISIBLE = dict.fromkeys((0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
+_DEPTH = 3
+
+_OPENERS: Mapping[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+
+
+def decoded(text: str) -> Iterator[str]:
+    """Yield the text, and what it reads as without colours, markup and escapes."""
+    yield text
+    seen = text
+    for _ in range(_DEPTH):
+        plain = _plainer(seen)
+        if plain == seen:
+            break
+        yield (seen := plain)
+    for found in _INLINE.findall(text):
+        yield from decoded(_unpacked(found))
+
+
+def _plainer(text: str) -> str:
+    """Take one layer off, whatever the text is wrapped in."""
+    if "\x1b" in text:
+        text = ANSI.sub("", text)
+    if "<" in text:
+        text = _TAG.sub("", text)
+    if "&" in text and _ENTITY.search(text):
+        text = html.unescape(text)
+    if "%" in text and _PERCENT.search(text):
+        text = unquote(text, errors="replace")
+    if "\\" in text:
+        text = _ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
+    return text
+
+
+def _unpacked(encoded: str) -> str:
+    try:
+        data = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except binascii.Error:
+        return ""
+    return data.decode(errors="replace")
+
+
+def joined(text: str) -> str:
+    """Return the text with its lines joined and without backslashes and invisible characters."""
+    whole = "".join(map(str.strip, text.split("\n"))).replace("\\", "")
+    return whole if whole.isascii() else whole.translate(_INVISIBLE)
+
+
+def opened(path: Path) -> IO[bytes]:
+    """Open a file for its content: a compressed one is read through."""
+    with path.open("rb") as stream:
+        head = stream.read(6)
+    for magic, opener in _OPENERS.items():
+        if head.startswith(magic):
+            return cast(IO[bytes], opener(path))
+    return path.open("rb")
