@@ -57,10 +57,11 @@ def _sentence(connection: Any, change: ObjectChange) -> str:
 def _questions(change: ObjectChange) -> Iterable[tuple[str, str, str]]:
     """Yield (table, condition that a violating row meets, what to show of it)."""
     after = change.after
-    if after is None:
+    owner = table_of(change.object, after)
+    if after is None or not owner:  # views, types, functions hold no rows
         return
     kind, name = split(change.object)
-    table = sql_name(table_of(change.object, after))
+    table = sql_name(owner)
     if kind == "constraint":
         yield from _constraint(table, after)
     elif kind == "index" and after.get("unique") == "yes":

@@ -1,0 +1,28 @@
+"""Rows that stand in the way of what is missing."""
+
+from __future__ import annotations
+
+from conftest import execute
+
+from runbook_lib.catalog import Catalog
+from runbook_lib.dsn import Dsn
+from runbook_lib.violations import find
+
+VERSION = ("public", "alembic_version")
+
+
+def test_what_belongs_to_no_table_has_no_rows_that_violate_it(database: Dsn) -> None:
+    missing = {
+        "view:public.v": {"definition": " SELECT 1"},
+        "schema:extra": {},
+        "domain:public.d": {"type": "text", "nullable": "no"},
+        "function:public.f()": {"definition": "CREATE FUNCTION"},
+    }
+    assert find(database, Catalog(objects=missing), VERSION) == ()
+
+
+def test_rows_without_a_value_are_counted(database: Dsn) -> None:
+    execute(database, "CREATE TABLE t (a int)", "INSERT INTO t VALUES (1), (NULL), (NULL)")
+    wanted = {"column:public.t.a": {"type": "integer", "nullable": "no"}, "table:public.t": {}}
+    (sentence,) = find(database, Catalog(objects=wanted), VERSION)
+    assert sentence.startswith("2 rows violate column public.t.a of public.t")
