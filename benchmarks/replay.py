@@ -21,7 +21,7 @@ from runbook_lib.config import ProjectSettings
 from runbook_lib.dsn import Dsn
 from runbook_lib.postgres import EmbeddedServer, Scratch
 from runbook_lib.project import Project
-from runbook_lib.replay import replay
+from runbook_lib.replay import make_job, replay
 
 LIMIT, CACHED_LIMIT = 1.3, 0.1
 URL = {"DATABASE_URL": "postgresql+psycopg2://{user}:{password}@{host}:{port}/{database}"}
@@ -72,7 +72,7 @@ def _measure(
     tree = project.collect()
 
     def again(shelf: str) -> None:
-        replay(project, tree, scratch, cache_folder=place / shelf)
+        replay(make_job(project, tree, scratch, cache_folder=place / shelf))
 
     works: dict[str, Work] = {
         "peer": lambda: _upgrade(folder, python, variables, empty.pop()),

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from runbook_lib import artifacts, branches, differences, inference, revisions, verdicts, versions
+from runbook_lib import (
+    artifacts,
+    branches,
+    differences,
+    hypotheses,
+    inference,
+    remedies,
+    revisions,
+    verdicts,
+    versions,
+)
 from runbook_lib import graph as graphs
 from runbook_lib.catalog import Catalog, split, table_of, without
 from runbook_lib.effects import Replay, RevisionReplay
 from runbook_lib.findings import Finding, finding
-from runbook_lib.forensics import Audit, Drift, RevisionVerdict, Strategy, Target
+from runbook_lib.forensics import Audit, Drift, RevisionVerdict, Target
 from runbook_lib.graph import Revision, RevisionGraph
+from runbook_lib.hypotheses import Trial
 from runbook_lib.versions import VersionRows
 
 
@@ -54,10 +65,12 @@ class Conclusions:
     names: Mapping[str, str]
 
 
-def conclude(seen: Observations) -> Conclusions:
-    """Draw the conclusions that observation and replay allow."""
+def conclude(seen: Observations, trial: Trial = lambda names: None) -> Conclusions:
+    """Draw the conclusions that observation and replay allow; ``trial`` settles what holes hide."""
     replay = _ignoring(seen.replay, seen.ignore)
-    live, names = differences.align(without(seen.live, seen.ignore), replay.final)
+    made = inference.object_histories(replay)
+    found = without(seen.live, seen.ignore)
+    live, names = differences.align(found, replay.final, made)
     known = inference.infer(replay, live)
     case = verdicts.Case(
         graph=seen.loadable,
@@ -68,7 +81,11 @@ def conclude(seen: Observations) -> Conclusions:
         stated={seen.renamed.get(name, name): ran for name, ran in seen.stated.items()},
     )
     judged = verdicts.judge(case)
-    drift = differences.find_drift(replay, live, known, judged, names)
+    explained = hypotheses.explain(case, judged, found, trial)
+    if explained:
+        judged = verdicts.judge(replace(case, proven=explained.ran))
+    made_alone = explained.made if explained else None
+    drift = differences.find_drift(replay, live, known, judged, names, made_alone)
     return Conclusions(verdicts=judged, drift=drift, live=live, expected=replay.final, names=names)
 
 
@@ -126,7 +143,7 @@ def build_audit(seen: Observations, drawn: Conclusions) -> Audit:
         comparisons=differences.compare(
             drawn.expected, drawn.live, drawn.names, differences.last_writers(seen.replay)
         ),
-        strategies=strategies(ordered),
+        strategies=remedies.strategies(ordered),
         baseline_origin=seen.replay.baseline_origin,
         catalog_digest=artifacts.digest(seen.live),
     )
@@ -296,96 +313,3 @@ def _validity_findings(live: Catalog) -> Iterable[Finding]:
         if kind == "constraint" and aspects.get("validated") == "no":
             text = f"Constraint {name} was added NOT VALID and never validated."
             yield finding("not-valid-constraint", key, text)
-
-
-_STRATEGIES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
-    (
-        "cyclic dependencies",
-        ("cycle", "self-reference"),
-        "cut the wrong edge",
-        "The tree must load; the edge that nothing in the replay needs is the wrong one.",
-    ),
-    (
-        "missing parents",
-        ("dangling-parent",),
-        "restore the missing file, else write a tombstone",
-        "The history has to be connected before Alembic can walk it.",
-    ),
-    (
-        "duplicate ids",
-        ("duplicate-revision",),
-        "give the later file a new id",
-        "Alembic cannot tell the two apart.",
-    ),
-    (
-        "ids that cannot be recorded",
-        ("long-revision-id", "case-or-space-in-id"),
-        "re-id the revisions together with their children",
-        "No database with the default version column can hold them.",
-    ),
-    (
-        "conflicting branches",
-        ("multiple-heads",),
-        "join the heads (merge revision, or one line)",
-        "`alembic upgrade head` needs one head.",
-    ),
-    (
-        "a version table that misleads",
-        (
-            "unlocated-row",
-            "redundant-row",
-            "duplicate-row",
-            "null-row",
-            "inexact-id",
-            "version-table-empty",
-            "version-table-missing",
-        ),
-        "write the rows that the schema proves",
-        "The record follows the proof, not the other way round.",
-    ),
-    (
-        "recorded but not executed",
-        ("phantom", "hole", "spliced-ancestor"),
-        "stamp back and upgrade, else run just the missing revisions",
-        "The revisions' own code makes what is missing.",
-    ),
-    (
-        "executed but not recorded",
-        ("unrecorded",),
-        "stamp what is proven",
-        "Running it again would fail or do its work twice.",
-    ),
-    (
-        "partly executed",
-        ("partial", "drift-missing"),
-        "a corrective, guarded revision for exactly the missing objects",
-        "Running the whole revision would fail on what is already there.",
-    ),
-    (
-        "changed by hand",
-        ("drift-extra", "drift-changed"),
-        "decide per object: adopt, revert or ignore",
-        "Only a person knows whether the change is wanted.",
-    ),
-    (
-        "unfinished indexes and constraints",
-        ("invalid-index", "not-valid-constraint"),
-        "rebuild concurrently; validate",
-        "They look finished and protect nothing.",
-    ),
-)
-
-
-def strategies(found: Collection[Finding]) -> tuple[Strategy, ...]:
-    """Return the strategy for every conflict that is present."""
-    codes = {item.code for item in found if item.severity != "info"}
-    return tuple(
-        Strategy(
-            conflict=conflict,
-            codes=tuple(code for code in answers if code in codes),
-            strategy=strategy,
-            why=why,
-        )
-        for conflict, answers, strategy, why in _STRATEGIES
-        if codes.intersection(answers)
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 from runbook_lib import inference
@@ -14,13 +14,16 @@ from runbook_lib.inference import ABSENT, Inference
 from runbook_lib.verdicts import mostly_there
 
 
-def align(live: Catalog, expected: Catalog) -> tuple[Catalog, dict[str, str]]:
+def align(
+    live: Catalog, expected: Catalog, known: Collection[str] = ()
+) -> tuple[Catalog, dict[str, str]]:
     """Give renamed objects of ``live`` the name that is ``expected``: a name is no drift.
 
-    Returns the aligned catalog, and the live key of every object that was renamed by its
-    expected key.
+    Keys in ``known`` keep theirs: a revision gave it, and another may be what renames it. Returns
+    the aligned catalog, and the live key of every object that was renamed by its expected key.
     """
-    pairs = dict(renamed(diff(expected, live)))
+    changes = [c for c in diff(expected, live) if c.before is not None or c.object not in known]
+    pairs = dict(renamed(changes))
     back = {new: old for old, new in pairs.items()}
     objects = {back.get(key, key): aspects for key, aspects in live.objects.items()}
     return Catalog(objects=objects), pairs
@@ -86,10 +89,17 @@ def find_drift(
     known: Inference,
     verdicts: Mapping[str, RevisionVerdict],
     names: Mapping[str, str],
+    explained: Catalog | None = None,
 ) -> tuple[Drift, ...]:
-    """Return what differs by nobody's doing: values on no chain, unknown and lost objects."""
+    """Return what differs by nobody's doing: values on no chain, unknown and lost objects.
+
+    ``explained`` is what the revisions that ran make by themselves, if that is known: it is then
+    what is there, but for what nobody makes.
+    """
     histories = inference.object_histories(replay)
-    found = [*_changed(known, verdicts), *_extra(live, histories), *_lost(replay, live, verdicts)]
+    found = [*_extra(live, {*histories, *(explained.objects if explained else ())})]
+    if explained is None:
+        found += [*_changed(known, verdicts), *_lost(replay, live, verdicts)]
     found += [_renaming(key, name) for key, name in names.items()]
     return tuple(sorted(found, key=lambda drift: (drift.kind, drift.object, drift.aspect)))
 
@@ -119,8 +129,8 @@ def _shown(value: str) -> str:
     return "absent" if value == ABSENT else value or "none"
 
 
-def _extra(live: Catalog, histories: inference.Histories) -> Iterable[Drift]:
-    unknown = [key for key in live.objects if key not in histories]
+def _extra(live: Catalog, made: Collection[str]) -> Iterable[Drift]:
+    unknown = [key for key in live.objects if key not in made]
     for key in unknown:
         owner = table_of(key, live.objects[key])
         if owner and f"table:{owner}" in unknown and key != f"table:{owner}":

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from runbook_lib.catalog import Aspects, Catalog
+from runbook_lib.catalog import Aspects, Catalog, split, table_of
 from runbook_lib.effects import Replay
 
 ABSENT = "\0absent"
@@ -57,11 +57,16 @@ class Testimony:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inference:
-    """All testimonies, the chains that stay open, and those whose live value stands nowhere."""
+    """All testimonies, the chains that stay open, and those whose live value stands nowhere.
+
+    ``torn`` are revisions that can stop half-way and would have written an open chain in between:
+    whether they came so far, nothing tells.
+    """
 
     testimonies: tuple[Testimony, ...]
     ambiguous: tuple[Chain, ...]
     drifted: tuple[Chain, ...]
+    torn: frozenset[str] = frozenset()
 
 
 def infer(replay: Replay, live: Catalog) -> Inference:
@@ -69,10 +74,26 @@ def infer(replay: Replay, live: Catalog) -> Inference:
     chains = build_chains(replay, live)
     drifted = tuple(chain for chain in chains if not chain.places())
     options = {chain: chain.places() for chain in chains if chain.places()}
-    settled = _settle(options)
+    whole = frozenset(
+        r.revision_id for r in replay.revisions if not (r.autocommit or r.commits_inside)
+    )
+    settled = _settle(options, whole)
     testimonies = [t for chain, places in settled.items() for t in _testify(chain, places)]
     ambiguous = tuple(chain for chain, places in settled.items() if len(places) > 1)
-    return Inference(testimonies=tuple(testimonies), ambiguous=ambiguous, drifted=drifted)
+    return Inference(
+        testimonies=tuple(testimonies),
+        ambiguous=ambiguous,
+        drifted=drifted,
+        torn=_torn(settled) - whole,
+    )
+
+
+def _torn(settled: Mapping[Chain, tuple[int, ...]]) -> frozenset[str]:
+    return frozenset(
+        link.writer
+        for chain, places in settled.items()
+        for link in chain.links[min(places) + 1 : max(places)]
+    )
 
 
 def build_chains(replay: Replay, live: Catalog) -> tuple[Chain, ...]:
@@ -86,15 +107,24 @@ def build_chains(replay: Replay, live: Catalog) -> tuple[Chain, ...]:
 
 
 def object_histories(replay: Replay) -> dict[str, list[tuple[str, Aspects | None]]]:
-    """Return per object key the (writer, state) pairs, the baseline's state first."""
+    """Return per object key the (writer, state) pairs, the baseline's state first.
+
+    Who removes a table removes its parts, also those that were gone already.
+    """
     base = replay.baseline.objects
     histories: dict[str, list[tuple[str, Aspects | None]]] = {
         key: [(BASELINE, aspects)] for key, aspects in base.items()
     }
     for revision in replay.revisions:
+        removed = {split(c.object)[1] for c in revision.changes if c.after is None}
         for change in revision.changes:
             history = histories.setdefault(change.object, [(BASELINE, None)])
             history.append((revision.revision_id, change.after))
+        for key, history in histories.items() if removed else ():
+            known = next((state for _, state in reversed(history) if state is not None), None)
+            if history[-1][1] is None and history[-1][0] != revision.revision_id \
+                    and split(key)[0] != "table" and table_of(key, known) in removed:  # fmt: skip
+                history.append((revision.revision_id, None))
     return histories
 
 
@@ -112,10 +142,13 @@ def _chains_of(
 
 def _links(history: Sequence[tuple[str, Aspects | None]], aspect: str) -> tuple[Link, ...]:
     links: list[Link] = []
+    before: Aspects | None = {}
     for writer, state in history:
         value = _value(state, aspect)
-        if not links or links[-1].value != value:
+        again = state is None and before is None
+        if not links or links[-1].value != value or again:
             links.append(Link(writer=writer, value=value))
+        before = state
     return tuple(links)
 
 
@@ -125,11 +158,16 @@ def _value(state: Aspects | None, aspect: str) -> str:
     return "present" if aspect == EXISTENCE else state.get(aspect, "")
 
 
-def _settle(options: Mapping[Chain, tuple[int, ...]]) -> dict[Chain, tuple[int, ...]]:
-    """Narrow the options of every chain until no testimony decides any further one."""
+def _settle(
+    options: Mapping[Chain, tuple[int, ...]], whole: frozenset[str]
+) -> dict[Chain, tuple[int, ...]]:
+    """Narrow the options of every chain until no testimony decides any further one.
+
+    Only of the revisions ``whole``, which run in one transaction, does one effect tell another.
+    """
     settled = dict(options)
     while True:
-        ran, did_not = _known(settled)
+        ran, did_not = (said & whole for said in _known(settled))
         narrowed = {
             chain: _consistent(chain, places, ran, did_not) if len(places) > 1 else places
             for chain, places in settled.items()

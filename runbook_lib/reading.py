@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from runbook_lib import auditing, branches, choices, differences, edits, observation, rehearsal
+from runbook_lib import (
+    auditing,
+    branches,
+    choices,
+    differences,
+    edits,
+    observation,
+    rehearsal,
+    trial,
+)
 from runbook_lib import replay as replays
 from runbook_lib.artifacts import Artifact
 from runbook_lib.auditing import Conclusions, Observations
@@ -73,7 +82,8 @@ def read(phase: Phase) -> Reading:
 def _draw(phase: Phase, tree: SourceTree, seen: Look, repair: TreeRepair) -> Reading:
     """Replay the tree as ``repair`` leaves it, and conclude."""
     environment = phase.environment
-    replay = replay_tree(phase, tree, repair.edits)
+    job = _job(phase, tree, repair.edits)
+    replay = replays.replay(job)
     observations = Observations(
         environment=environment.name,
         target=seen.target,
@@ -91,7 +101,7 @@ def _draw(phase: Phase, tree: SourceTree, seen: Look, repair: TreeRepair) -> Rea
         mended=repair.mended,
         pinned=bool(environment.version_table_schema or phase.description.version_table_schema),
     )
-    drawn = auditing.conclude(observations)
+    drawn = auditing.conclude(observations, lambda names: trial.run_alone(job, names))
     return Reading(tree=tree, repair=repair, seen=observations, drawn=drawn)
 
 
@@ -152,7 +162,11 @@ def unmanaged(replay: Replay) -> tuple[str, ...]:
 
 def replay_tree(phase: Phase, tree: SourceTree, overlay: Sequence[edits.FileEdit]) -> Replay:
     """Replay the tree with ``overlay`` laid over it; cached by content."""
-    return replays.replay(
+    return replays.replay(_job(phase, tree, overlay))
+
+
+def _job(phase: Phase, tree: SourceTree, overlay: Sequence[edits.FileEdit]) -> replays.Job:
+    return replays.make_job(
         phase.project,
         edits.apply_edits(tree, overlay),
         phase.scratch,

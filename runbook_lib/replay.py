@@ -92,7 +92,7 @@ class Job:
         return f"runbook_kept_{digest([place, own])[:12]}"
 
 
-def replay(
+def make_job(
     project: Project,
     tree: SourceTree,
     scratch: postgres.Scratch,
@@ -102,13 +102,12 @@ def replay(
     cache_folder: Path,
     exclude: Collection[str] = (),
     progress: Progress | None = None,
-) -> Replay:
-    """Return what every revision of ``tree`` (with ``edits``) does, each run once in a shadow.
+) -> Job:
+    """Put together what a replay of ``tree`` (with ``edits``) needs.
 
-    ``exclude`` names tables, such as a version table, that count for nothing. A revision that
-    fails is in the result with its error. Raises ProjectError when env.py itself fails.
+    ``exclude`` names tables, such as a version table, that count for nothing.
     """
-    job = Job(
+    return Job(
         project=project,
         tree=_edited(tree, edits),
         scratch=scratch,
@@ -119,8 +118,16 @@ def replay(
         shelf=Shelf(cache_folder),
         setting=_setting(project, scratch, target, exclude),
     )
+
+
+def replay(job: Job) -> Replay:
+    """Return what every revision of the job's tree does, each run once in a shadow.
+
+    A revision that fails is in the result with its error. Raises ProjectError when env.py itself
+    fails.
+    """
     found = job.shelf.read(job.key, Cached)
-    if found and _unchanged(project, found.sources):
+    if found and _unchanged(job.project, found.sources):
         return replace(found.replay, cached=True)
     done = _with_kept(job)
     job.shelf.write(job.key, done)
@@ -189,7 +196,7 @@ def _on_top(job: Job, kept: Kept) -> Cached | None:
     """Run what is new in a copy of the kept shadow; None when it is not what it should be."""
     shadow = job.scratch.create("shadow", template=job.scratch.dsn(kept.database))
     try:
-        found = _snapshot(shadow, (*job.exclude, kept.version_table))
+        found = read_shadow(shadow, (*job.exclude, kept.version_table))
         if found.digest != kept.replay.final.digest:
             return None
         run = _run(job, shadow, partial=False)
@@ -207,12 +214,12 @@ def _on_top(job: Job, kept: Kept) -> Cached | None:
 
 
 def _from_start(job: Job, *, keep: bool, partial: bool = True) -> Cached:
-    shadow = _make_shadow(job)
+    shadow = make_shadow(job)
     try:
         run = _run(job, shadow, partial=partial)
         if not run.exact:  # a statement reached further than it looks: read everything each time
             return _from_start(job, keep=keep, partial=False)
-        baseline = run.baseline or _snapshot(shadow, job.exclude)
+        baseline = run.baseline or read_shadow(shadow, job.exclude)
         baseline = without(baseline, [f"table:{name}" for name in job.exclude])
         revisions = _without(run.revisions, job.exclude)
         done = _cached(job, run, baseline, revisions, run.sources)
@@ -258,7 +265,7 @@ def _keep(job: Job, shadow: Dsn, run: Run, done: Cached) -> None:
     """Put the shadow aside for the next replay, if all went well and it is what was seen."""
     good = all(item.status == "replayed" and not item.lost for item in done.replay.revisions)
     tables = (*job.exclude, run.version_table)
-    if not good or not run.rows or _snapshot(shadow, tables).digest != done.replay.final.digest:
+    if not good or not run.rows or read_shadow(shadow, tables).digest != done.replay.final.digest:
         return
     job.shelf.forget(job.kept_name)
     if job.scratch.has(job.kept_name):
@@ -275,7 +282,8 @@ def _keep(job: Job, shadow: Dsn, run: Run, done: Cached) -> None:
     job.shelf.write(job.kept_name, kept)
 
 
-def _snapshot(dsn: Dsn, exclude: Collection[str]) -> Catalog:
+def read_shadow(dsn: Dsn, exclude: Collection[str]) -> Catalog:
+    """Return the shadow's catalog without the tables that ``exclude`` names."""
     connection = postgres.connect(dsn)
     try:
         return snapshot(connection, exclude=[name for name in exclude if name])
@@ -298,7 +306,7 @@ def _without(
 # The baseline ---------------------------------------------------------------------------------
 
 
-def _make_shadow(job: Job) -> Dsn:
+def make_shadow(job: Job) -> Dsn:
     """Create the shadow and load the baseline, with the roles that it names."""
     for _ in range(SCRATCH_ROLES):
         shadow = job.scratch.create("shadow")

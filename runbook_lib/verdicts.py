@@ -28,7 +28,8 @@ _VERDICTS: dict[tuple[Executed, bool], Verdict] = {
 class Case:
     """All that is known: the loadable graph, its replay, the live catalog and who is recorded.
 
-    ``stated`` is what a person says of revisions that leave no trace: ran, or did not.
+    ``stated`` is what a person says of revisions that leave no trace: ran, or did not; ``proven``
+    what running revisions by themselves showed where the chains mislead.
     """
 
     graph: RevisionGraph
@@ -37,6 +38,7 @@ class Case:
     recorded: frozenset[str]
     inference: Inference
     stated: Mapping[str, bool] = field(default_factory=dict)
+    proven: Mapping[str, Executed] = field(default_factory=dict)
 
     @property
     def runs(self) -> dict[str, RevisionReplay]:
@@ -47,7 +49,8 @@ def judge(case: Case) -> dict[str, RevisionVerdict]:
     """Return the verdict of every revision of the loadable graph, by its id."""
     said: dict[str, list[Testimony]] = {}
     for testimony in case.inference.testimonies:
-        said.setdefault(testimony.revision_id, []).append(testimony)
+        if case.proven.get(testimony.revision_id) != ("no" if testimony.ran else "yes"):
+            said.setdefault(testimony.revision_id, []).append(testimony)
     runs, histories = case.runs, inference.object_histories(case.replay)
     executed = {
         revision.revision_id: _executed(
@@ -55,6 +58,8 @@ def judge(case: Case) -> dict[str, RevisionVerdict]:
         )
         for revision in case.graph.revisions
     }
+    executed |= {n: "unknowable" for n in case.inference.torn if executed.get(n) in ("yes", "no")}
+    executed |= case.proven
     verdicts = {}
     for revision in case.graph.revisions:
         implied = _implied(revision.revision_id, case, executed)
@@ -141,6 +146,8 @@ def _reason(
 ) -> str:
     there = len({t.object for t in said if t.ran})
     gone = len({t.object for t in said if not t.ran})
+    if revision.revision_id in case.proven:
+        return _shown_by_running(executed)
     if executed == "yes":
         return f"Every surviving effect is there: {_objects(there)}."
     if executed == "no":
@@ -149,6 +156,14 @@ def _reason(
         return _partly(run, there, gone)
     stated = case.stated.get(revision.revision_id)
     return f"{_unknowable(revision, case, run)} {_neighbours(implied, stated)}"
+
+
+def _shown_by_running(executed: Executed) -> str:
+    others = {"yes": "with it", "no": "without it"}.get(executed, "but for a part of it")
+    return (
+        f"Revisions that came before did not run, so it would do something else now. Run by "
+        f"themselves, the revisions that ran make exactly this schema, {others}."
+    )
 
 
 def _objects(count: int) -> str:

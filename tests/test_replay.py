@@ -17,7 +17,7 @@ from runbook_lib.effects import Replay
 from runbook_lib.errors import ConfigurationError, ProjectError
 from runbook_lib.postgres import EmbeddedServer, Scratch
 from runbook_lib.project import Project
-from runbook_lib.replay import replay
+from runbook_lib.replay import make_job, replay
 
 PROJECTS = Path(__file__).parent / "projects"
 VERSION_TABLE = "public.alembic_version"
@@ -44,15 +44,17 @@ class Desk:
         project = Project(self.settings, self.folder)
         self.ran = []
         return replay(
-            project,
-            project.collect(),
-            self.scratch,
-            edits=edits,
-            cache_folder=self.folder / "cache",
-            exclude=exclude,
-            progress=lambda event: (
-                self.ran.append(event["revision"]) if event["event"] == "started" else None
-            ),
+            make_job(
+                project,
+                project.collect(),
+                self.scratch,
+                edits=edits,
+                cache_folder=self.folder / "cache",
+                exclude=exclude,
+                progress=lambda event: (
+                    self.ran.append(event["revision"]) if event["event"] == "started" else None
+                ),
+            )
         )
 
     def write(self, name: str, body: str, down: str = "eee5") -> Path:

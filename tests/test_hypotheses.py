@@ -1,0 +1,138 @@
+"""What a hole hides from the chains, and what running revisions by themselves shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from test_auditing import observe
+from test_inference import EMPTY, catalog, replay_of, said, table
+
+from runbook_lib.auditing import Conclusions, Observations, build_audit, conclude
+from runbook_lib.catalog import Catalog
+from runbook_lib.effects import Replay
+
+
+class Trials:
+    """Answers trials from a table, and counts them."""
+
+    def __init__(self, made: Mapping[tuple[str, ...], Catalog]) -> None:
+        self.made = made
+        self.asked: list[tuple[str, ...]] = []
+
+    def __call__(self, names: tuple[str, ...]) -> Catalog | None:
+        self.asked.append(names)
+        return self.made.get(names)
+
+
+def drawn(seen: Observations, trials: Trials) -> Conclusions:
+    return conclude(seen, trials)
+
+
+def executed(drawn: Conclusions) -> list[str]:
+    return [drawn.verdicts[name].executed for name in ("r1", "r2", "r3")]
+
+
+def other(**columns: str) -> dict[str, dict[str, str]]:
+    """A table under another name."""
+    return {key.replace("public.t", "public.u"): value for key, value in table(**columns).items()}
+
+
+def autocommit(replay: Replay, *names: str) -> Replay:
+    runs = tuple(replace(run, autocommit=run.revision_id in names) for run in replay.revisions)
+    return replace(replay, revisions=runs)
+
+
+class TestRenamedTable:
+    """r1 makes t, r2 adds a column to it, r3 renames it to u."""
+
+    REPLAY = replay_of(
+        catalog(table(a="int")), catalog(table(a="int", b="int")), catalog(other(a="int", b="int"))
+    )
+    LIVE = catalog(other(a="int"))
+
+    def test_column_that_a_hole_left_out_is_missing_under_the_new_name(self) -> None:
+        trials = Trials({("r1", "r3"): self.LIVE, ("r1", "r2", "r3"): self.REPLAY.final})
+        found = drawn(observe(self.LIVE, replay=self.REPLAY), trials)
+        assert executed(found) == ["yes", "no", "yes"]
+        assert not found.drift
+
+    def test_without_a_proof_it_is_not_called_executed(self) -> None:
+        found = drawn(observe(self.LIVE, replay=self.REPLAY), Trials({}))
+        assert executed(found)[2] == "partly"
+
+    def test_nothing_is_tried_where_nothing_contradicts(self) -> None:
+        trials = Trials({})
+        drawn(observe(self.REPLAY.final, "r3", replay=self.REPLAY), trials)
+        drawn(observe(catalog(table(a="int")), "r1", replay=self.REPLAY), trials)
+        assert not trials.asked
+
+    def test_reason_says_how_it_is_known(self) -> None:
+        trials = Trials({("r1", "r3"): self.LIVE})
+        seen = observe(self.LIVE, replay=self.REPLAY)
+        audit = build_audit(seen, conclude(seen, trials))
+        assert "Run by themselves" in audit.revisions[2].reason
+        assert not [item for item in audit.findings if item.code.startswith("drift")]
+
+
+def test_table_that_another_revision_made_again_does_not_speak_for_its_first_maker() -> None:
+    """r2 adds a column and a table; r3 makes the first table anew, with a column of that name."""
+    more: dict[str, dict[str, str]] = {"table:public.v": {}}
+    new = table(a="bigint", b="text")
+    replay = replay_of(
+        catalog(table(a="int")), catalog(table(a="int", b="int") | more), catalog(new | more)
+    )
+    trials = Trials({("r1", "r3"): catalog(new)})
+    found = drawn(observe(catalog(new), replay=replay), trials)
+    assert executed(found)[1:] == ["no", "yes"]
+    assert trials.asked == [("r1", "r3")]
+
+
+def test_index_that_a_revision_renames_is_not_taken_for_renamed_by_hand() -> None:
+    def named(name: str) -> Catalog:
+        index = {f"index:public.{name}": {"table": "public.t", "definition": "btree (a)"}}
+        return catalog(table(a="int") | index)
+
+    replay = replay_of(catalog(table(a="int")), named("old"), named("new"))
+    assert executed(drawn(observe(named("old"), replay=replay), Trials({}))) == ["yes", "yes", "no"]
+    by_hand = drawn(observe(named("hers"), replay=replay), Trials({}))
+    assert executed(by_hand)[2] == "yes"
+    assert by_hand.names == {"index:public.new": "index:public.hers"}
+
+
+def test_dropping_a_table_drops_what_was_renamed_before() -> None:
+    """r2, which renames a column, did not run; r3 drops the table: r1 ran all the same."""
+    new = {"table:public.v": {}}
+    replay = replay_of(catalog(table(a="int")), catalog(table(b="int")), catalog(new))
+    assert said(replay, catalog(new)).get("r1", {True}) == {True}
+
+
+class TestAutocommit:
+    """r1 makes an index outside of its transaction, r2 does something else, r3 drops the index."""
+
+    INDEX = catalog(table(a="int") | {"index:public.i": {"table": "public.t"}})
+    REPLAY = autocommit(
+        replay_of(
+            INDEX,
+            catalog({**INDEX.objects, "table:public.u": {}}),
+            catalog({**table(a="int"), "table:public.u": {}, "table:public.v": {}}),
+        ),
+        "r1",
+    )
+
+    def test_half_of_it_ran(self) -> None:
+        live = catalog(table(a="int"))
+        assert executed(conclude(observe(live, replay=self.REPLAY))) == ["partly", "no", "no"]
+
+    def test_nothing_tells_whether_it_stopped_or_its_index_was_dropped(self) -> None:
+        dropping = autocommit(replay_of(self.INDEX, catalog(table(a="int"))), "r1")
+        assert said(dropping, catalog(table(a="int"))) == {"r1": {True}}
+        seen = observe(catalog(table(a="int")), replay=dropping)
+        verdicts = conclude(seen).verdicts
+        assert [verdicts[name].executed for name in ("r1", "r2")] == ["unknowable"] * 2
+
+
+def test_an_empty_database_needs_no_trial() -> None:
+    trials = Trials({})
+    drawn(observe(EMPTY, "r3", replay=TestRenamedTable.REPLAY), trials)
+    assert not trials.asked
