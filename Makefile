@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-browser test-corpus scoreboard check format clean
+.PHONY: setup demo test test-browser test-corpus test-fuzz scoreboard check format clean
 
 setup: $(STAMP)
 
@@ -28,6 +28,10 @@ test-browser: setup
 # The larger cross product of faults and trees, and the real trees.
 test-corpus: setup
 	$(BIN)/pytest -n 2 -m corpus
+
+# Many invented trees in invented states; RUNBOOK_SEEDS=FIRST:LAST chooses which.
+test-fuzz: setup
+	$(BIN)/pytest -n 2 -m "corpus or not corpus" tests/fuzz
 
 # Every fault beside what is usually tried instead; writes docs/scoreboard.md.
 scoreboard: setup

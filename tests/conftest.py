@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from faults.worlds import Workshop
 
 from runbook_lib.dsn import Dsn
 from runbook_lib.postgres import Cluster, EmbeddedServer, Scratch
@@ -33,6 +34,14 @@ def server() -> Iterator[EmbeddedServer]:
     Cluster(
         folder=(folder / f"scratch-{major}").resolve(), binaries=EMBEDDED_BIN, loopback=True
     ).destroy()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def workshop(server: EmbeddedServer) -> Iterator[Workshop]:
+    """One workshop per test worker; its templates serve every case."""
+    folder = Path(tempfile.mkdtemp(prefix="runbook-faults-"))
+    yield Workshop(server, folder)
     shutil.rmtree(folder)
 
 

@@ -97,6 +97,7 @@ class Run:
         self.meanwhile()
         done = phases.read_back(phase, phases.deploy(phase, approval))
         if done.passed:
+            phases.finish(phase, done)
             return ""
         return " ".join(step.error for step in done.steps if step.error) or str(done)
 

@@ -37,6 +37,14 @@ write_files = true
 watch_seconds = 0
 lock_timeout = "1s"
 """
+EVERY_TABLE = """
+SELECT format('%%I.%%I', table_schema, table_name),
+    array_agg(column_name::text ORDER BY ordinal_position)
+FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
+WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'information_schema')
+    AND table_name <> 'alembic_version' AND table_name || '.' || column_name <> ALL (%s)
+GROUP BY 1
+"""
 Rows = Mapping[str, tuple[tuple[str, ...], list[str]]]
 
 
@@ -95,15 +103,7 @@ class World:
         ``without`` names columns, ``table.column``, that are left out.
         """
         with connected(self.dsn) as cursor:
-            cursor.execute(
-                "SELECT table_schema || '.' || table_name, array_agg(column_name::text ORDER BY "
-                "ordinal_position) FROM information_schema.columns JOIN information_schema.tables "
-                "USING (table_schema, table_name) WHERE table_type = 'BASE TABLE' AND table_schema "
-                "NOT IN ('pg_catalog', 'information_schema') AND table_name <> 'alembic_version' "
-                "AND table_name || '.' || column_name <> ALL (%s) "
-                "GROUP BY 1",
-                (list(without),),
-            )
+            cursor.execute(EVERY_TABLE, (list(without),))
             return {
                 table: (tuple(columns), read(cursor, table, columns))
                 for table, columns in cursor.fetchall()
@@ -192,33 +192,33 @@ class Workshop:
         trees.write(topology, folder / "project")
         return World(topology=topology, folder=folder, dsn=self.server.dsn(name))
 
+    @contextlib.contextmanager
+    def empty(self) -> Iterator[Dsn]:
+        """Give an empty database for the time of a block."""
+        name = f"empty_{next(self._numbers)}"
+        self._admin(f"CREATE DATABASE {name}")
+        try:
+            yield self.server.dsn(name)
+        finally:
+            self._admin(f"DROP DATABASE {name} WITH (FORCE)")
+
     def fresh(self, project: Path) -> Catalog:
         """Return what the heads of a project make from empty, by Alembic alone."""
-        name = f"fresh_{next(self._numbers)}"
-        self._admin(f"CREATE DATABASE {name}")
-        dsn = self.server.dsn(name)
-        try:
+        with self.empty() as dsn:
             alembic(project, dsn, "upgrade", "heads")
             connection = psycopg2.connect(**dsn.libpq())
             try:
                 return snapshot(connection, exclude=("public.alembic_version",))
             finally:
                 connection.close()
-        finally:
-            self._admin(f"DROP DATABASE {name} WITH (FORCE)")
 
     def heads(self, project: Path) -> tuple[str, ...]:
         """The version rows that Alembic itself leaves after an upgrade from empty."""
-        name = f"fresh_{next(self._numbers)}"
-        self._admin(f"CREATE DATABASE {name}")
-        dsn = self.server.dsn(name)
-        try:
+        with self.empty() as dsn:
             alembic(project, dsn, "upgrade", "heads")
             with connected(dsn) as cursor:
                 cursor.execute("SELECT version_num FROM alembic_version ORDER BY 1")
                 return tuple(row[0] for row in cursor.fetchall())
-        finally:
-            self._admin(f"DROP DATABASE {name} WITH (FORCE)")
 
     @contextlib.contextmanager
     def copied(self, world: World) -> Iterator[World]:

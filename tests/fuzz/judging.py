@@ -1,0 +1,98 @@
+"""Judging: what the runbook says of every state that a tree could be in, against what is so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+from faults.trees import Topology
+from samples import TARGET
+
+from fuzz.inventing import invent
+from fuzz.supposing import YES, Knowledge, State, Supposed, know, replayed, suppose
+from runbook_lib.auditing import Conclusions, Observations, conclude
+from runbook_lib.catalog import Catalog
+from runbook_lib.graph import RevisionGraph, SourceTree
+from runbook_lib.hypotheses import Trial
+from runbook_lib.revisions import parse_tree
+from runbook_lib.versions import VersionRows
+
+
+def misjudged(connection: Any, seed: int) -> Iterator[str]:
+    """Say every false verdict and every false drift in any state of the seed's tree.
+
+    A state with a hole and a half-run revision as well is more than the runbook promises.
+    """
+    topology, states, seen = _world(connection, seed)
+    if seen is None:
+        return
+    knowledge = know(topology.revisions, states)
+    catalogs = {one.state: one.catalog for one in states}
+    trial = _trial(topology, catalogs)
+    for one in states:
+        if _holed(one.state) and any(how > 0 for how in one.state):
+            continue
+        drawn = conclude(_observed(topology, seen, one.catalog), trial)
+        where = f"seed {seed}, {one.state}: "
+        yield from (where + text for text in _false(topology, knowledge, one.state, drawn))
+
+
+def _world(connection: Any, seed: int) -> tuple[Topology, list[Supposed], Any]:
+    """Return the tree, all states that could be, and its replay; None when it does not run."""
+    with connection.cursor() as cursor:
+        cursor.execute("SAVEPOINT inventing")
+        topology = invent(seed, cursor)
+        cursor.execute("ROLLBACK TO inventing")
+    try:
+        seen = replayed(connection, topology.revisions)
+        return topology, list(suppose(connection, topology.revisions)), seen
+    except psycopg2.Error:
+        return topology, [], None
+    finally:
+        connection.rollback()
+
+
+def _trial(topology: Topology, catalogs: dict[State, Catalog]) -> Trial:
+    def trial(names: tuple[str, ...]) -> Catalog | None:
+        return catalogs.get(tuple(YES if rev.id in names else 0 for rev in topology.revisions))
+
+    return trial
+
+
+def _holed(state: State) -> bool:
+    """Whether a revision ran that comes after one that did not run, or not wholly."""
+    until = next((n for n, how in enumerate(state) if how != YES), len(state))
+    return any(state[until + 1 :])
+
+
+def _observed(topology: Topology, replay: Any, live: Catalog) -> Observations:
+    graph = _graph(topology)
+    return Observations(
+        environment="test",
+        target=TARGET,
+        tree_digest="0" * 64,
+        graph=graph,
+        loadable=graph,
+        renamed={},
+        rows=VersionRows(table="public.alembic_version", rows=()),
+        live=live,
+        replay=replay,
+    )
+
+
+def _graph(topology: Topology) -> RevisionGraph:
+    files = {rev.file: rev.text() for rev in topology.revisions}
+    return parse_tree(SourceTree(files=files, locations=("migrations/versions",)))
+
+
+def _false(
+    topology: Topology, knowledge: Knowledge, state: State, drawn: Conclusions
+) -> Iterator[str]:
+    for number, rev in enumerate(topology.revisions):
+        verdict, true = drawn.verdicts[rev.id], knowledge.allowed(state, number)
+        if verdict.executed not in (*true, "unknowable"):
+            yield f"{rev.id} is {verdict.executed}, not {sorted(true)}: {verdict.reason}"
+    for drift in drawn.drift:
+        if drift.aspect != "name":
+            yield f"{drift.object} {drift.aspect} is no drift: {drift.expected}, {drift.found}"
