@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/runbook demo
 
 test: setup
-	$(BIN)/pytest -n 2 -m "not browser and not corpus and not docker"
+	$(BIN)/pytest -n 2 -m "not browser and not corpus and not docker and not ssh"
 
 # JupyterLab and the archive's pages in a real Chromium (on Debian: apt-get install chromium).
 test-browser: setup

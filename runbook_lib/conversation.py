@@ -24,7 +24,9 @@ Progress = Callable[[Event], None]
 
 BOOTSTRAP = (
     "import sys;s=sys.stdin.buffer;"
-    "exec(compile(s.read(int(s.readline())),'runbook-agent','exec'),{'__name__':'__main__'})"
+    "n=s.readline()or sys.exit('nothing came over its standard input; docker exec and kubectl exec"
+    " need -i, docker compose exec needs -T');"
+    "exec(compile(s.read(int(n)),'runbook-agent','exec'),{'__name__':'__main__'})"
 )
 
 
@@ -74,8 +76,11 @@ class Conversation:
 
     @property
     def last_words(self) -> str:
-        lines = [line.strip() for line in self._noise if line.strip()]
-        return " / ".join(lines[-5:])
+        """What it said at last; of a traceback only the error, since its lines mean nothing here."""
+        lines = [line.rstrip() for line in self._noise if line.strip()]
+        if any(line.startswith("Traceback ") for line in lines):
+            lines = [line for line in lines if not line.startswith(("Traceback ", " "))]
+        return " / ".join(line.strip() for line in lines[-5:])
 
     @contextmanager
     def open(self) -> Iterator[Iterator[Event]]:
