@@ -76,7 +76,7 @@ class Conversation:
 
     @property
     def last_words(self) -> str:
-        """What it said at last; of a traceback only the error, since its lines mean nothing here."""
+        """What it said at last; of a traceback only the error: its lines mean nothing here."""
         lines = [line.rstrip() for line in self._noise if line.strip()]
         if any(line.startswith("Traceback ") for line in lines):
             lines = [line for line in lines if not line.startswith(("Traceback ", " "))]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runbook_lib import variables
+from runbook_lib import flask_app, variables
 from runbook_lib.errors import ConfigurationError
 
 DEPTH = 4
@@ -109,6 +109,8 @@ def _located(project: Path, ini: Path, tool: dict[str, object], others: Sequence
     root, folder = _root(project, ini, script)
     url = options.get("sqlalchemy.url", "")
     env_py = folder / "env.py" if folder and (folder / "env.py").is_file() else None
+    if env_py == ini.parent / "env.py" and flask_app.is_wanted(env_py) and ini.parent != project:
+        root = ini.parent.parent  # flask is run there
     notes = [*_also(project, ini, others), *_sections_note(section, sections)]
     notes += _notes(ini, tool, script, folder, env_py, url)
     return Location(
@@ -207,17 +209,15 @@ def _notes(
     if tool:
         yield ("Options stand in pyproject.toml [tool.alembic]: the project's Alembic has to be "
                "1.16 or newer.")  # fmt: skip
-    if not script:
-        yield ("No script_location is set. " + ("This looks like Flask-Migrate, which sets it by "
-               "itself: " if folder else "") + f"add script_location = %(here)s to {ini.name}, "
-               "so that Alembic runs without its wrapper.")  # fmt: skip
+    if folder is None and not script:
+        yield f"No script_location is set: add it to {ini.name}."
     elif folder is None:
         yield f"The script_location {script} was not found: check [project] root."
     elif env_py is None:
         yield f"There is no env.py in {script}."
-    if env_py and "current_app" in env_py.read_text(errors="replace"):
-        yield ("env.py uses Flask's current_app: it has to make the application itself when there "
-               "is none, as `alembic` runs it without Flask.")  # fmt: skip
+    if flask_app.is_wanted(env_py):
+        yield ("env.py is Flask-Migrate's: it runs within the application that FLASK_APP names in "
+               "[project.env], or that app.py or wsgi.py make.")  # fmt: skip
     backend = re.match(r"\s*(\w+)(\+\w+)?://", url)
     if backend and backend[1] not in ("postgresql", "postgres", "driver"):
         yield f"sqlalchemy.url is a {backend[1]} address: the runbook works on PostgreSQL only."

@@ -46,7 +46,7 @@ def packages(visit: Visit) -> Item:
     try:
         visit.found = visit.project.collection()
     except ConfigurationError as error:
-        if "cannot import" in error.message:
+        if "[project] python" in error.hint:
             raise
         return good("alembic and sqlalchemy can be imported.")
     versions = visit.found.versions

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runbook_lib import compose, locating, variables
+from runbook_lib import compose, flask_app, locating, variables
 from runbook_lib.compose import Service
 from runbook_lib.config import FILE_NAME, load_environments
 from runbook_lib.errors import ConfigurationError, SafetyError
@@ -93,7 +93,9 @@ def survey(folder: Path, project: Path) -> Survey:
 def _reading(location: Location) -> Reading:
     if location.env_py is None:
         return Reading()
-    return variables.read(location.env_py, location.root, location.places)
+    wanted = flask_app.is_wanted(location.env_py)
+    application = flask_app.find(location.root)[1] if wanted else None
+    return variables.read(location.env_py, location.root, location.places, application)
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -122,7 +124,14 @@ def environment_lines(
     lines = tuple(
         (item.name, value(item, examples.get(item.name), reading, drivers)) for item in found
     )
-    return lines, origin if lines else ""
+    application = _flask(location)
+    origin = origin if lines else "the application"
+    return (*application, *lines), origin if application or lines else ""
+
+
+def _flask(location: Location) -> tuple[tuple[str, str], ...]:
+    named = flask_app.find(location.root)[0] if flask_app.is_wanted(location.env_py) else ""
+    return (("FLASK_APP", named),) if named else ()
 
 
 def _examples(root: Path) -> dict[str, Variable]:

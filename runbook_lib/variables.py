@@ -101,11 +101,17 @@ def scheme_of(value: object) -> str:
 # Source files
 
 
-def read(env_py: Path, root: Path, places: Sequence[Path]) -> Reading:
-    """Read ``env.py`` and the project's modules that it imports, looked for in ``places``."""
-    trees, found = _read_to(DEPTHS[0], env_py, places)
+def read(
+    env_py: Path, root: Path, places: Sequence[Path], application: Path | None = None
+) -> Reading:
+    """Read ``env.py`` and the project's modules that it imports, looked for in ``places``.
+
+    ``application`` is the file of what Flask-Migrate's env.py runs in, where that is known.
+    """
+    starts = [env_py, *([application] if application else [])]
+    trees, found = _read_to(DEPTHS[0], starts, places)
     if not any(item.role for item in found):
-        deeper = _read_to(DEPTHS[1], env_py, places)
+        deeper = _read_to(DEPTHS[1], starts, places)
         trees, found = deeper if any(item.role for item in deeper[1]) else (trees, found)
     if not any(item.role for item in found) and env_py in trees:
         found += _presumed(trees[env_py])
@@ -121,18 +127,18 @@ def read(env_py: Path, root: Path, places: Sequence[Path]) -> Reading:
 
 
 def _read_to(
-    depth: int, env_py: Path, places: Sequence[Path]
+    depth: int, starts: Sequence[Path], places: Sequence[Path]
 ) -> tuple[dict[Path, ast.Module], list[Variable]]:
-    trees = dict(_modules(env_py, places, depth))
+    trees = dict(_modules(starts, places, depth))
     found = [item for tree in trees.values() for item in _lookups(tree)]
     return trees, found + _settings(list(trees.values()))
 
 
 def _modules(
-    env_py: Path, places: Sequence[Path], deepest: int
+    starts: Sequence[Path], places: Sequence[Path], deepest: int
 ) -> Iterator[tuple[Path, ast.Module]]:
-    """Give each file's tree, env.py first, breadth first; what cannot be parsed is left out."""
-    waiting, seen = [(env_py, 1)], {env_py}
+    """Give each file's tree, the starts first, breadth first; what cannot be parsed is left out."""
+    waiting, seen = [(path, 1) for path in starts], {*starts}
     while waiting and len(seen) < MOST_FILES:
         path, depth = waiting.pop(0)
         tree = parse(path)
@@ -162,6 +168,9 @@ def _imports(tree: ast.Module) -> Iterator[str]:
             base = "." * node.level + (node.module or "")
             yield base
             yield from (f"{base}{'' if base.endswith('.') else '.'}{n.name}" for n in node.names)
+        elif isinstance(node, ast.Call) and _dotted(node.func).endswith(".from_object"):
+            names = [item.value for item in node.args if isinstance(item, ast.Constant)]
+            yield from (name for name in names if isinstance(name, str))  # Flask's settings
 
 
 def _files_of(name: str, places: Sequence[Path]) -> Iterator[Path]:

@@ -16,6 +16,7 @@ from runbook_lib import postgres
 from runbook_lib.catalog import apply_changes, snapshot
 from runbook_lib.config import ProjectSettings
 from runbook_lib.dsn import Dsn
+from runbook_lib.errors import ConfigurationError
 from runbook_lib.project import Project
 
 pytestmark = [pytest.mark.corpus, pytest.mark.timeout(900)]
@@ -26,6 +27,10 @@ RELEASES = {
     "alembic 1.7, SQLAlchemy 1.4": ("alembic==1.7.7", "sqlalchemy==1.4.54"),
     "alembic 1.13, SQLAlchemy 2.0": ("alembic==1.13.3", "sqlalchemy==2.0.36"),
     "alembic and SQLAlchemy of today": ("alembic", "sqlalchemy>=2.1"),
+}
+OTHERS = {
+    "SQLAlchemy 1.3": ("alembic==1.7.7", "sqlalchemy==1.3.24"),
+    "Flask-Migrate": ("flask-migrate", "flask-sqlalchemy"),
 }
 MODES = (("psycopg2", ""), ("psycopg", ""), ("pg8000", ""), ("asyncpg", "async"),
          ("psycopg", "async"))  # fmt: skip
@@ -49,11 +54,12 @@ def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str
     place = tmp_path_factory.mktemp("environments")
 
     def make(release: str) -> str:
-        folder = place / str(list(RELEASES).index(release))
+        every = RELEASES | OTHERS
+        folder = place / str(list(every).index(release))
         if not folder.exists():
             subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
             pip = [str(folder / "bin/pip"), "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, *RELEASES[release], *DRIVERS], check=True)
+            subprocess.run([*pip, *every[release], *DRIVERS], check=True)
         return str(folder / "bin/python")
 
     return make
@@ -126,3 +132,36 @@ def test_a_url_made_of_parts_with_a_socket_in_it(
     parts = "{user}:{password}@{host}:{port}"
     used = project(python, "asyncpg", "async", parts)
     assert used.run_replay(database, target="v3").rows == ("v3",)
+
+
+def test_a_release_that_is_too_old_is_refused_by_name(
+    interpreter: Callable[[str], str], database: Dsn
+) -> None:
+    old = project(interpreter("SQLAlchemy 1.3"), "psycopg2", "")
+    for ask in (old.collect, lambda: old.run_replay(database)):
+        with pytest.raises(ConfigurationError, match=r"sqlalchemy 1\.3\.24.*1\.4 or newer"):
+            ask()
+
+
+def flask(python: str, application: str) -> Project:
+    env = {"FLASK_APP": application, "SHOP_DATABASE_URL": "postgresql+psycopg2://nowhere.invalid/x"}
+    settings = ProjectSettings(root="flask", ini="migrations/alembic.ini", python=python, env=env)
+    return Project(settings, PROJECTS)
+
+
+def test_flask_migrate_runs_within_its_application(
+    interpreter: Callable[[str], str], database: Dsn
+) -> None:
+    """As ``flask db init`` lays it out: no script_location, and current_app in env.py."""
+    shop = flask(interpreter("Flask-Migrate"), "shop:create_app")
+    assert [item.status for item in shop.run_replay(database).revisions] == ["replayed"]
+    assert shop.state(database)["current"] == "coins1 (head)"
+    assert [item.revision_id for item in shop.downgrade(database, "base")] == ["coins1"]
+
+
+def test_an_application_that_cannot_be_loaded_is_said(
+    interpreter: Callable[[str], str], database: Dsn
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"Flask's application.*no_such_shop") as caught:
+        flask(interpreter("Flask-Migrate"), "no_such_shop").run_replay(database)
+    assert "FLASK_APP" in caught.value.hint

@@ -171,6 +171,39 @@ def test_settings_behind_packages_that_pass_them_on_are_found(tmp_path: Path) ->
     assert data["project"]["env"] == {"POSTGRES_HOST": "{host}", "POSTGRES_DB": "{database}"}
 
 
+FLASK = {
+    "migrations/alembic.ini": "[alembic]\n",
+    "migrations/env.py": "from flask import current_app",
+    "migrations/versions/0001.py": REVISION,
+    "shop/__init__.py": "from flask import Flask\ndef create_app():\n"
+    "    app = Flask('shop')\n    app.config.from_object('shop.settings.Config')\n    return app\n",
+    "shop/settings.py": "import os\nclass Config:\n"
+    "    SQLALCHEMY_DATABASE_URI = os.environ.get('SHOP_DATABASE_URL') or 'sqlite:///shop.db'\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        pytest.param({}, "shop", id="a package that makes it"),
+        pytest.param(
+            {".flaskenv": "FLASK_APP=shop:create_app()\n"}, "shop:create_app()", id="named"
+        ),
+        pytest.param(
+            {"wsgi.py": "from shop import create_app\napp = create_app()"}, None, id="wsgi"
+        ),
+    ],
+)
+def test_flask_migrate_is_run_within_its_application(
+    tmp_path: Path, more: dict[str, str], named: str | None
+) -> None:
+    data, printed = written(make(tmp_path, {**FLASK, **more}))
+    assert (data["project"]["root"], data["project"]["ini"]) == (".", "migrations/alembic.ini")
+    assert data["project"]["env"].get("FLASK_APP") == named
+    assert data["project"]["env"]["SHOP_DATABASE_URL"] == "{url}"
+    assert "FLASK_APP" in printed
+
+
 def test_an_example_file_gives_names_and_the_scheme_but_never_a_value(tmp_path: Path) -> None:
     head = "from app import URL"
     example = (

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import re
 from typing import Any
 
 from runbook_lib.agent.surroundings import substituted
@@ -24,7 +25,23 @@ def load_alembic() -> None:
                 f"The interpreter cannot import {name}: {error}.",
                 "Set [project] python to the interpreter of the project's virtual environment.",
             ) from None
+    require_versions()
     importlib.import_module("alembic.config")
+
+
+def require_versions() -> None:
+    """Refuse releases that the agent's hooks do not fit, before one of them fails somewhere."""
+    for name, oldest in (("alembic", (1, 7)), ("sqlalchemy", (1, 4))):
+        version = str(getattr(importlib.import_module(name), "__version__", ""))
+        found = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+        if found and found < oldest:
+            needed = ".".join(map(str, oldest))
+            raise Refused(
+                "configuration",
+                f"The project has {name} {version}; the runbook needs {needed} or newer.",
+                f"Set [project] python to a virtual environment with the project's packages and "
+                f"{name}>={needed}: one beside the application's own will do.",
+            )
 
 
 def load_config(request: dict[str, Any], stdout: Any = None) -> Any:
@@ -46,6 +63,7 @@ def load_config(request: dict[str, Any], stdout: Any = None) -> Any:
     keywords.update({"toml_file": "pyproject.toml"} if toml else {})
     config = Config(ini if os.path.isfile(ini) else None, **keywords)
     require_section(config, request, toml)
+    fill_location(config, ini)
     fill_url(config, request.get("address"))
     return config
 
@@ -75,6 +93,22 @@ def require_section(config: Any, request: dict[str, Any], toml: bool) -> None:
             f"{', '.join(sections) or 'none'}.",
             "Set [project] section in runbook.toml.",
         )
+
+
+def fill_location(config: Any, ini: str) -> None:
+    """Take the folder of an ini that lies beside env.py where script_location leads to none.
+
+    Flask-Migrate's ini has no script_location, or one that ``flask db`` never looks at.
+    """
+    try:
+        given = config.get_main_option("script_location")
+    except Exception:
+        return
+    folder = os.path.dirname(ini) or "."
+    if given and (":" in given or os.path.isfile(os.path.join(given, "env.py"))):
+        return
+    if os.path.isfile(os.path.join(folder, "env.py")):
+        config.set_main_option("script_location", folder.replace("%", "%%"))
 
 
 def fill_url(config: Any, address: dict[str, Any] | None) -> None:

@@ -9,7 +9,7 @@ import time
 import traceback
 from typing import Any, Iterable, Iterator  # noqa: UP035  (Python 3.9 at run time)
 
-from runbook_lib.agent import loading
+from runbook_lib.agent import application, loading
 from runbook_lib.agent.collecting import loaded_sources, versions
 from runbook_lib.agent.configuration import load_alembic, load_config
 from runbook_lib.agent.connections import Redirect
@@ -56,6 +56,7 @@ class Runner:
             self.overlay.use()
             self.script = load_script(self.config, self.request)
         self._hook_alembic()
+        application.install(lambda: self.session.context is not None)
         self.recorder.install()
         if self.replaying:
             loading.install()
