@@ -26,10 +26,10 @@ def alterations(
     elif kind in ("view", "materialized_view"):
         yield _view(key, old, new, before, after)
     elif kind in ("function", "procedure"):
-        yield _replaced(key, old, new, before, after, drop=False)
+        yield _function(key, old, new, before, after)
     elif kind == "constraint" and _only(old, new, "validated") and new.get("validated") == "yes":
         yield _validate(key, old, before)
-    elif kind == "trigger" and _only(old, new, "enabled"):
+    elif kind in ("trigger", "rule", "event_trigger") and _only(old, new, "enabled"):
         yield _enable(key, old, new)
     elif definitions.drop(key) and definitions.make(key, new, after):
         yield _replaced(key, old, new, before, after, drop=True)
@@ -67,12 +67,26 @@ def _view(key: str, old: Aspects, new: Aspects, before: Catalog, after: Catalog)
     )
 
 
-def _replace_or(create: str, whole: str) -> str:
-    replaced = create.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1)
-    return (
-        f"DO $view$\nBEGIN\n{replaced};\n"
-        f"EXCEPTION WHEN invalid_table_definition THEN\n{whole};\nEND\n$view$"
+def _function(key: str, old: Aspects, new: Aspects, before: Catalog, after: Catalog) -> Statement:
+    """A function keeps its place unless its result or its arguments' names change."""
+    whole = _replaced(key, old, new, before, after, drop=True)
+    made, unmade = definitions.make(key, new, after), definitions.make(key, old, before)
+    return Statement(
+        sql=_replace_or(made, whole.sql),
+        guard=whole.guard,
+        reverse=_replace_or(unmade, whole.reverse),
+        object=key,
     )
+
+
+def _replace_or(create: str, whole: str) -> str:
+    """Replace, and where PostgreSQL refuses that, drop and make anew."""
+    replaced = create.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1)
+    refused = "invalid_table_definition OR invalid_function_definition"
+    tag = "$replace$"
+    while tag in whole:
+        tag = f"{tag[:-1]}_$"
+    return f"DO {tag}\nBEGIN\n{replaced};\nEXCEPTION WHEN {refused} THEN\n{whole};\nEND\n{tag}"
 
 
 def _hanging(key: str, catalog: Catalog) -> Iterator[str]:
@@ -119,6 +133,7 @@ def _table(key: str, old: Aspects, new: Aspects) -> Iterator[Statement]:
         "replica_identity": (_identified(new), "relreplident"),
         "options": (_optioned(old, new), "array_to_string(reloptions, ', ')"),
         "partition_of": (_attached(name, old, new), "pg_get_expr(relpartbound, oid)"),
+        "inherits": (_inherited(name, old, new), _PARENTS),
     }
     back = {
         "row_security": _secured(old),
@@ -126,6 +141,7 @@ def _table(key: str, old: Aspects, new: Aspects) -> Iterator[Statement]:
         "replica_identity": _identified(old),
         "options": _optioned(new, old),
         "partition_of": _attached(name, new, old),
+        "inherits": _inherited(name, new, old),
     }
     for aspect in sorted(differing(old, new) & steps.keys()):
         forward, state = steps[aspect]
@@ -189,6 +205,18 @@ def _attached(name: str, old: Aspects, new: Aspects) -> tuple[str, ...]:
         parent = sql_name(new["partition_of"])
         steps.append(f"ALTER TABLE {parent} ATTACH PARTITION {own} {new['bound']}")
     return tuple(steps)
+
+
+_PARENTS = (
+    "(SELECT string_agg(CAST(CAST(inhparent AS regclass) AS text), ', ' ORDER BY inhseqno) "
+    "FROM pg_inherits WHERE inhrelid = oid)"
+)
+
+
+def _inherited(name: str, old: Aspects, new: Aspects) -> tuple[str, ...]:
+    was, now = ([p for p in side.get("inherits", "").split(", ") if p] for side in (old, new))
+    left = [f"NO INHERIT {sql_name(parent)}" for parent in was if parent not in now]
+    return (*left, *(f"INHERIT {sql_name(parent)}" for parent in now if parent not in was))
 
 
 def _sequence(key: str, old: Aspects, new: Aspects) -> Iterator[Statement]:

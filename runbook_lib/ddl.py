@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from runbook_lib import alterations, definitions, lookups
-from runbook_lib.catalog import Aspects, Catalog, ObjectChange, parts, split
+from runbook_lib.catalog import Aspects, Catalog, ObjectChange, parts, split, table_of
 from runbook_lib.definitions import Statement
 from runbook_lib.identifiers import literal, sql_name
 
@@ -60,7 +60,7 @@ def create_statements(
     """
     made = {change.object for change in changes if change.before is None}
     gone = {change.object for change in changes if change.after is None}
-    drops = _ordered(_removed(changes, gone, before))[::-1]
+    drops = _ordered(_removed(changes, gone, before, after))[::-1]
     early = [item for item in drops if split(item.object)[0] not in _CONTAINERS]
     late = [item for item in drops if split(item.object)[0] in _CONTAINERS]
     released = [
@@ -119,13 +119,17 @@ def _dollar(text: str, stand_ins: Mapping[str, int]) -> str:
     return expression
 
 
-def _removed(changes: Iterable[ObjectChange], gone: set[str], before: Catalog) -> Iterator[Ranked]:
+def _removed(
+    changes: Iterable[ObjectChange], gone: set[str], before: Catalog, after: Catalog
+) -> Iterator[Ranked]:
     for change in changes:
         if change.before is None or change.after is not None:
             continue
         kind, name = split(change.object)
         if kind == "grant":
             yield from _granted(name, change.before, {})
+        elif _handed_over(change.object, before, after):
+            continue
         elif not _within(change.object, gone, kind in ("column", "label")):
             statement = definitions.removal(change.object, change.before, before)
             if statement:
@@ -138,7 +142,7 @@ def _made(
     for change in changes:
         kind, name = split(change.object)
         old, new = change.before or {}, change.after
-        if new is None:
+        if new is None or (not old and _handed_over(change.object, before, after)):
             continue
         if kind == "grant":
             yield from _granted(name, old, new)
@@ -171,6 +175,15 @@ def _within(key: str, others: set[str], part: bool) -> bool:
     """True for a column of a table, or a label of a type, that comes or goes as a whole."""
     owner = ".".join(parts(split(key)[1])[:2])
     return part and bool({f"table:{owner}", f"type:{owner}"} & others)
+
+
+def _handed_over(key: str, before: Catalog, after: Catalog) -> bool:
+    """True for a column that a table takes from its parent, or keeps when it leaves it."""
+    owner = f"table:{table_of(key)}"
+    if not key.startswith("column:") or owner not in before.objects or owner not in after.objects:
+        return False
+    changed = definitions.differing(before.objects[owner], after.objects[owner])
+    return bool(changed & {"partition_of", "inherits"})
 
 
 def _rank(kind: str, aspects: Aspects) -> int:

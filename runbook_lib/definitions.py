@@ -122,7 +122,7 @@ def make(key: str, aspects: Aspects, catalog: Catalog) -> str:
         "table": _table,
         "index": _index,
         "constraint": _constraint,
-        "trigger": _trigger,
+        "trigger": _switched,
         "policy": _policy,
         "sequence": _sequence,
         "column": _add_column,
@@ -130,6 +130,7 @@ def make(key: str, aspects: Aspects, catalog: Catalog) -> str:
         "materialized_view": _view,
         "aggregate": _aggregate,
         "event_trigger": _event_trigger,
+        "rule": _switched,
     }
     if kind in makers:
         return makers[kind](key, aspects, catalog)
@@ -160,6 +161,8 @@ def target(key: str) -> str:
     if kind in ("constraint", "trigger", "rule", "policy"):
         table, bare = member(name)
         return f"{KEYWORDS[kind]} {identifier(bare)} ON {table}"
+    if kind == "aggregate" and name.endswith("()"):
+        return f"AGGREGATE {sql_name(name).removesuffix('()')}(*)"
     return f"{KEYWORDS[kind]} {identifier(name) if kind == 'extension' else sql_name(name)}"
 
 
@@ -321,17 +324,22 @@ def unvalidated(aspects: Aspects) -> bool:
     return aspects.get("validated") == "no" and enforced
 
 
-def _trigger(key: str, aspects: Aspects, catalog: Catalog) -> str:
-    made = [aspects.get("definition", "")]
+def _switched(key: str, aspects: Aspects, catalog: Catalog) -> str:
+    """Return what makes a trigger or a rule, switched on or off as it is."""
+    made = [aspects.get("definition", "").rstrip(";")]
     if aspects.get("enabled", "yes") != "yes":
         made.append(enabling(key, aspects))
     return ";\n".join(made)
 
 
 def enabling(key: str, aspects: Aspects) -> str:
-    """Return the SQL that switches a trigger on or off."""
-    table, bare = member(split(key)[1])
-    return f"ALTER TABLE {table} {_ENABLING[aspects['enabled']]} TRIGGER {identifier(bare)}"
+    """Return the SQL that switches a trigger, a rule or an event trigger on or off."""
+    kind, name = split(key)
+    how = _ENABLING[aspects.get("enabled", "yes")]
+    if kind == "event_trigger":
+        return f"ALTER {target(key)} {how}"
+    table, bare = member(name)
+    return f"ALTER TABLE {table} {how} {KEYWORDS[kind]} {identifier(bare)}"
 
 
 def _policy(key: str, aspects: Aspects, catalog: Catalog) -> str:
@@ -349,6 +357,9 @@ def _view(key: str, aspects: Aspects, catalog: Catalog) -> str:
 
 
 def _aggregate(key: str, aspects: Aspects, catalog: Catalog) -> str:
+    """Return the plain kind only: of the other clauses a snapshot has but a summary."""
+    if "more" in aspects:
+        return ""
     return f"CREATE {target(key)} ({aspects.get('definition', '')})"
 
 
@@ -356,4 +367,6 @@ def _event_trigger(key: str, aspects: Aspects, catalog: Catalog) -> str:
     tags = ", ".join(literal(tag) for tag in aspects.get("tags", "").split(", ") if tag)
     when = f" WHEN TAG IN ({tags})" if tags else ""
     function = aspects.get("function", "")
-    return f"CREATE {target(key)} ON {aspects.get('event')}{when} EXECUTE FUNCTION {function}"
+    made = f"CREATE {target(key)} ON {aspects.get('event')}{when} EXECUTE FUNCTION {function}"
+    on = aspects.get("enabled", "yes") == "yes"
+    return made if on else f"{made};\n{enabling(key, aspects)}"

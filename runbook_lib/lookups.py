@@ -82,6 +82,10 @@ def missing(key: str) -> str:
 def present(key: str) -> str:
     """Return an expression that is true while there is such an object."""
     absent = missing(key)
+    if split(key)[0] == "index":  # one of this name that a constraint owns is another thing
+        found = oid(key)
+        owned = f"EXISTS (SELECT FROM pg_constraint WHERE conindid = {found} AND contype <> 'f')"
+        return f"{found} IS NOT NULL AND NOT {owned}"
     return absent[4:] if absent.startswith("NOT ") else absent.replace("IS NULL", "IS NOT NULL")
 
 
@@ -168,7 +172,14 @@ def _definitions(
     if kind in ("function", "procedure"):
         return (f"pg_get_functiondef({found})",), (definition,)
     if kind == "rule":
-        return (f"pg_get_ruledef({found})",), (definition,)
+        return (
+            f"pg_get_ruledef({found})",
+            f"(SELECT CAST(ev_enabled AS text) FROM pg_rewrite WHERE oid = {found})",
+        ), (definition, _STATES[wanted.get("enabled", "yes")])
+    if kind == "event_trigger":
+        return (f"(SELECT CAST(evtenabled AS text) FROM pg_event_trigger WHERE oid = {found})",), (
+            _STATES[wanted.get("enabled", "yes")],
+        )
     if kind == "statistics":
         return (f"pg_get_statisticsobjdef({found})",), (definition,)
     return (f"CASE WHEN {found} IS NOT NULL THEN 'there' END",), ("there",)

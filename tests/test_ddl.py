@@ -17,6 +17,7 @@ from runbook_lib.catalog import EMPTY, PREPARE_SQL, Catalog, diff, snapshot
 from runbook_lib.ddl import Statement, create_statements, guarded
 from runbook_lib.dsn import Dsn
 from runbook_lib.postgres import EmbeddedServer
+from runbook_lib.programs import EMBEDDED_BIN, run_client
 
 CASES = Path(__file__).parent / "cases" / "ddl"
 NAMES = sorted(folder.name for folder in CASES.iterdir())
@@ -126,6 +127,15 @@ def test_guarded_blocks_survive_any_driver_and_a_second_run(
                     connection.exec_driver_sql(guarded(statement))
     engine.dispose()
     assert unlike(read(pair[0]), after) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_restored_dump_is_spelled_the_same(pair: tuple[Dsn, Dsn], name: str) -> None:
+    """What a clone is compared by: PostgreSQL spells some definitions anew when it reads them."""
+    execute(pair[0], (CASES / name / "after.sql").read_text("utf-8"))
+    dump = run_client(EMBEDDED_BIN / "pg_dump", [], pair[0]).stdout
+    run_client(EMBEDDED_BIN / "psql", ["-q", "-X", "-v", "ON_ERROR_STOP=1"], pair[1], input=dump)
+    assert unlike(read(pair[1]), read(pair[0])) == []
 
 
 def test_guards_are_true_before(pair: tuple[Dsn, Dsn]) -> None:

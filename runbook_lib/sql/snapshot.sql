@@ -49,7 +49,7 @@ WITH member AS (
             SELECT FROM member m
             WHERE m.classid = CAST('pg_catalog.pg_type' AS regclass) AND m.objid = t.oid)
 ), fun AS (
-    SELECT p.oid, p.prokind, p.proowner, p.proacl, ns.name || '.' ||
+    SELECT p.oid, p.prokind, p.proparallel, p.proowner, p.proacl, ns.name || '.' ||
         CASE WHEN quote_ident(p.proname) = CAST(p.proname AS text)
             OR p.proname ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(p.proname AS text) ELSE quote_ident(p.proname) END
@@ -312,7 +312,7 @@ WITH member AS (
     -- before 16, a view of one table spells its columns table.column
     CROSS JOIN LATERAL (
         SELECT CASE WHEN CAST(current_setting('server_version_num') AS integer) < 160000
-            THEN substring(r.whole, '^ SELECT .*\n   FROM ') END AS head
+            THEN substring(r.whole, '^ SELECT\s.*\n   FROM ') END AS head
     ) h
     CROSS JOIN LATERAL (SELECT substr(r.whole, length(h.head) + 1) AS tail) t
     CROSS JOIN LATERAL (SELECT COALESCE(substring(t.tail, '\n  [A-Z].*$'), '') AS rest) e
@@ -337,6 +337,15 @@ WITH member AS (
                     format_type(g.aggtranstype, NULL), ', FINALFUNC = '
                     || CAST(NULLIF(CAST(CAST(g.aggfinalfn AS oid) AS bigint), 0) AS regproc),
                     ', INITCOND = ' || quote_literal(g.agginitval))
+                FROM pg_catalog.pg_aggregate g WHERE g.aggfnoid = f.oid) END,
+            'more', CASE WHEN f.prokind = 'a' THEN (
+                SELECT NULLIF(concat_ws(' ', NULLIF(CAST(g.aggkind AS text), 'n'),
+                    NULLIF(CAST(g.aggcombinefn AS text), '-'), NULLIF(CAST(g.aggserialfn AS text), '-'),
+                    NULLIF(CAST(g.aggmtransfn AS text), '-'), NULLIF(CAST(g.aggminvtransfn AS text), '-'),
+                    NULLIF(CAST(g.aggmfinalfn AS text), '-'), g.aggminitval,
+                    CASE WHEN g.aggfinalextra THEN 'FINALFUNC_EXTRA' END,
+                    CASE WHEN g.aggsortop <> 0 THEN CAST(CAST(g.aggsortop AS regoperator) AS text) END,
+                    CASE f.proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' END), '')
                 FROM pg_catalog.pg_aggregate g WHERE g.aggfnoid = f.oid) END)) AS text)
     FROM fun f
 
