@@ -138,7 +138,7 @@ class Witness:
     def snapshot(self) -> str:
         """Read the catalog's JSON text in the running transaction, settings restored after it."""
         if self.equipped:
-            return self._respelled(self._ask("SELECT pg_temp.runbook_whole()"))
+            return respelled(self._ask("SELECT pg_temp.runbook_whole()"), self.queries["spelling"])
         raw, given = self.session.raw, self.queries
         alone = bool(getattr(self.session.driver_connection(), "autocommit", False))
         if alone:
@@ -152,7 +152,7 @@ class Witness:
         raw(given["restore"], fetch=False)
         if alone:
             raw("COMMIT", fetch=False)
-        return self._respelled(str(text))
+        return respelled(str(text), self.queries["spelling"])
 
     def snapshot_over(self, connection: Any) -> str:
         """Read the whole catalog over another connection than the migration's own."""
@@ -162,14 +162,6 @@ class Witness:
                 return self.snapshot()
         finally:
             self.equipped = equipped
-
-    def _respelled(self, text: str) -> str:
-        """Spell a text as the other side does: patterns and what replaces them, in order."""
-        spelling = self.queries["spelling"]
-        if any(sign in text for sign in spelling["signs"]):
-            for pattern, replacement in spelling["pairs"]:
-                text = re.sub(pattern, replacement, text)
-        return text
 
     def parse(self, text: str) -> Objects:
         """Return the objects of a snapshot, without the version table and what belongs to it."""
@@ -229,7 +221,7 @@ class Witness:
         text = self._ask(f"SELECT pg_temp.runbook_part(ARRAY[{found}])")
         if not text:
             return None, {}
-        answer: dict[str, Any] = json.loads(self._respelled(text))
+        answer: dict[str, Any] = json.loads(respelled(text, self.queries["spelling"]))
         return Moment(*answer["moment"]), answer
 
     def _put(self, answer: dict[str, Any]) -> list[list[Any]] | None:
@@ -242,3 +234,11 @@ class Witness:
         tables = {f"{spelled(schema)}.{spelled(name)}" for schema, name, _ in answer["names"]}
         self.text, self.partial = "", True
         return self.known.put(tables, answer["objects"]) if self.known else None
+
+
+def respelled(text: str, spelling: dict[str, Any]) -> str:
+    """Spell a catalog's text as the other side does: patterns and what replaces them, in order."""
+    if any(sign in text for sign in spelling["signs"]):
+        for pattern, replacement in spelling["pairs"]:
+            text = re.sub(pattern, replacement, text)
+    return text
