@@ -57,6 +57,7 @@ KEYS: dict[str, dict[str, str]] = {
         "drift": "a decision for each drifted object, by its key",
         "ran": "revisions without a trace in the schema of which a person knows that they ran",
         "not_ran": "those of which a person knows that they did not",
+        "may_lose": "tables and columns, as the findings name them, whose data revisions may drop",
         "lock_timeout": "how long a repair waits for a lock, as a PostgreSQL interval",
         "statement_timeout": "how long one statement of a repair may take",
         "watch_seconds": "how long the database is watched after a deployment, in seconds",

@@ -19,7 +19,7 @@ from runbook_lib.artifacts import Artifact, file_digest
 from runbook_lib.catalog import Catalog, ObjectChange, diff, snapshot
 from runbook_lib.dsn import Dsn
 from runbook_lib.errors import GateError, RunbookError
-from runbook_lib.fingerprints import TableFingerprint, TableProof, compare_rows, fingerprints
+from runbook_lib.fingerprints import TableFingerprint, fingerprints
 from runbook_lib.postgres import (
     Connection,
     Scratch,
@@ -30,14 +30,11 @@ from runbook_lib.postgres import (
 )
 from runbook_lib.programs import client_environment, client_program, require_success
 from runbook_lib.restore import restore, restore_over
+from runbook_lib.survival import compare_rows
 
 __all__ = [
     "Backup",
     "BackupFile",
-    "TableFingerprint",
-    "TableProof",
-    "compare_rows",
-    "fingerprints",
     "make_backup",
     "require_space",
     "restore",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from runbook_lib.backup import TableProof
 from runbook_lib.forensics import Audit, Comparison
 from runbook_lib.pages import fold, missing, table, word
 from runbook_lib.promotion import Deployment
+from runbook_lib.survival import TableProof
 from runbook_lib.validation import Validation
 
 _SEQUENCE = "sequence "
@@ -78,7 +78,7 @@ def kept(proofs: Sequence[TableProof]) -> str:
     tables = [item for item in proofs if not item.table.startswith(_SEQUENCE)]
     others = [item for item in proofs if item.table.startswith(_SEQUENCE)]
     good, also = sum(item.equal for item in tables), sum(item.equal for item in others)
-    before, after = sum(i.rows_before for i in tables), sum(i.rows_after for i in tables)
+    before, after = sum(i.rows_before for i in tables), sum(max(0, i.rows_after) for i in tables)
     number = f"{before:,} rows" if before == after else f"{before:,} rows before, {after:,} after"
     more = f", {also} of {len(others)} sequences" if others else ""
     return f"{good} of {len(tables)} tables{more} are as they were ({number})."
@@ -86,8 +86,8 @@ def kept(proofs: Sequence[TableProof]) -> str:
 
 def _table(item: TableProof) -> tuple[str, ...]:
     return (
-        f"<code>{escape(item.table)}</code>",
+        f"<code>{escape(item.shown)}</code>",
         f"{item.rows_before:,}",
-        f"{item.rows_after:,}",
+        f"{max(0, item.rows_after):,}",
         word("passed") + " same values" if item.equal else word("failed") + " differs",
     )

@@ -79,7 +79,8 @@ class Environment:
     Timeouts are PostgreSQL interval texts, ``watch_seconds`` seconds. ``after`` names the
     environment whose sealed evidence has to be there first. ``branch`` is an Alembic target such
     as ``main@head`` when only one branch of the tree belongs to this database. ``ran`` and
-    ``not_ran`` are what a person knows of revisions that leave no trace in the schema.
+    ``not_ran`` are what a person knows of revisions that leave no trace in the schema; ``may_lose``
+    are keys of tables and columns whose data revisions may drop.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Environment:
     drift: Mapping[str, Decision] = field(default_factory=dict)
     ran: tuple[str, ...] = ()
     not_ran: tuple[str, ...] = ()
+    may_lose: tuple[str, ...] = ()
     lock_timeout: str = "5s"
     statement_timeout: str = "15min"
     watch_seconds: float = 5.0
@@ -264,6 +266,12 @@ def _require_sound(environment: Environment, all_: Mapping[str, Environment]) ->
             f"{where} says of {', '.join(both)} both that it ran and that it did not.",
             "Name it in ran or in not_ran.",
         )
+    for key in environment.may_lose:
+        if not key.startswith(("table:", "column:")):
+            raise ConfigurationError(
+                f"{where} may_lose {key!r} names no table and no column.",
+                'Write it as the findings do: "table:public.old" or "column:public.users.old".',
+            )
     for subject, decision in environment.drift.items():
         if decision not in DECISIONS:
             raise ConfigurationError(

@@ -7,27 +7,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from runbook_lib import (
     artifacts,
     carrying,
+    fingerprints,
     gates,
+    losses,
     observation,
     proving,
     reading,
     rehearsal,
 )
-from runbook_lib import backup as backups
 from runbook_lib.artifacts import Artifact
-from runbook_lib.backup import Backup, TableProof
+from runbook_lib.backup import Backup
 from runbook_lib.errors import GateError, SafetyError
 from runbook_lib.exclusion import alone
+from runbook_lib.fingerprints import Place, TableFingerprint
 from runbook_lib.plan import Plan
 from runbook_lib.promotion import Approval, ChecklistItem, Deployment
 from runbook_lib.reading import Cleanup
 from runbook_lib.seal import sealed_runs
 from runbook_lib.session import Phase
+from runbook_lib.survival import TableProof, compare_rows
 from runbook_lib.validation import Validation
 from runbook_lib.verification import fault_of
 
@@ -116,12 +119,11 @@ def _apply(phase: Phase, plan: Plan, approval: Approval) -> Deployment:
         raise SafetyError(f"Nothing was applied: {facts.stale}.", "Run the audit again.")
     items = gates.checklist(facts)
     gates.require_all(items)
-    before = _fingerprints(phase)
+    phase.write("05_rows_before", _rows(phase, plan))
     phase.folder.append_event("applying", phase.name, digest=plan.digest)
     steps = carrying.carry_out(plan, _target_stage(phase, plan))
     good = not any(step.error for step in steps)
     phase.folder.append_event("applied" if good else "step failed", phase.name, steps=len(steps))
-    phase.write("05_rows_before", Rows(tables=before))
     return Deployment(
         plan_digest=plan.digest,
         checklist=items,
@@ -141,15 +143,18 @@ def _apply(phase: Phase, plan: Plan, approval: Approval) -> Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows(Artifact):
-    """The fingerprints of every table, taken just before the first write."""
+    """The fingerprints and places of every table, taken just before the first write."""
 
-    tables: tuple[backups.TableFingerprint, ...] = field(default=())
+    tables: tuple[TableFingerprint, ...] = ()
+    places: tuple[Place, ...] = ()
 
 
-def _fingerprints(phase: Phase) -> tuple[backups.TableFingerprint, ...]:
+def _rows(phase: Phase, plan: Plan) -> Rows:
     table = ".".join(phase.version_table)
     with phase.reading() as connection:
-        return backups.fingerprints(connection, exclude=(table,))
+        found = fingerprints.places(connection)
+        without = losses.spared(plan.loses, found)
+        return Rows(tables=fingerprints.fingerprints(connection, (table,), without), places=found)
 
 
 def _target_stage(phase: Phase, plan: Plan) -> carrying.Stage:
@@ -179,7 +184,7 @@ def read_back(phase: Phase, done: Deployment) -> Deployment:
     tables = _compare(phase)
     checks = proving.run_checks(phase.environment, phase.project, phase.dsn, on_target=True)
     recorded = seen.versions.ids == tuple(sorted(plan.heads_after))
-    unmeant = [proof for proof in tables if not proof.equal and not rehearsal.meant(plan, proof)]
+    unmeant = [proof for proof in tables if not proof.equal and not losses.meant(plan, proof)]
     return replace(
         done,
         rows_after=seen.versions.ids,
@@ -197,9 +202,9 @@ def read_back(phase: Phase, done: Deployment) -> Deployment:
 
 
 def _compare(phase: Phase) -> tuple[TableProof, ...]:
-    before = phase.read("05_rows_before", Rows).tables
+    before = phase.read("05_rows_before", Rows)
     with phase.reading() as connection:
-        return backups.compare_rows(before, connection)
+        return compare_rows(before.tables, connection, before.places)
 
 
 def watch(phase: Phase, plan: Plan) -> Iterable[str]:

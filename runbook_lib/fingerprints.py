@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from psycopg2 import errors as pg_errors
@@ -33,13 +34,31 @@ class TableFingerprint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TableProof:
-    """The rows of one table before and after, over the columns that it had before."""
+class Column:
+    """One column: its number in the table, which no renaming changes, and its type."""
 
-    table: str
-    rows_before: int
-    rows_after: int
-    equal: bool
+    number: int
+    type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where rows stand: the relation's oid, which no renaming changes, and its columns by name.
+
+    ``kind`` is that of pg_class; ``name`` is qualified and quoted; ``populated`` is false for a
+    materialized view that was never filled.
+    """
+
+    oid: int
+    kind: str
+    name: str
+    populated: bool
+    columns: Mapping[str, Column]
+
+    @property
+    def table(self) -> str:
+        """The name that fingerprints use."""
+        return _PREFIX[self.kind] + self.name
 
 
 # What the text form of a value depends on; row_security off makes hidden rows an error.
@@ -55,11 +74,12 @@ _SETTINGS = {
     "row_security": "off",
 }
 
-_TABLES = """
-SELECT c.relkind::text, pg_catalog.quote_ident(n.nspname) || '.'
+_PLACES = """
+SELECT c.oid::bigint, c.relkind::text, pg_catalog.quote_ident(n.nspname) || '.'
         || pg_catalog.quote_ident(c.relname),
     c.relispopulated,
-    coalesce((SELECT pg_catalog.array_agg(a.attname::text)
+    coalesce((SELECT pg_catalog.json_object_agg(a.attname, pg_catalog.json_build_array(
+            a.attnum, pg_catalog.format_type(a.atttypid, a.atttypmod)))
         FROM pg_catalog.pg_attribute a
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '{}')
 FROM pg_catalog.pg_class c
@@ -74,58 +94,73 @@ _PREFIX = {"r": "", "m": DERIVED, "S": SEQUENCE}
 _MASK = (1 << 64) - 1
 
 
-def fingerprints(
-    connection: Connection,
-    columns: Mapping[str, Sequence[str]] | None = None,
-    exclude: Collection[str] = (),
-) -> tuple[TableFingerprint, ...]:
-    """Fingerprint every table, materialized view and sequence of the user's schemas.
+def places(connection: Connection) -> tuple[Place, ...]:
+    """Return every table, materialized view and sequence of the user's schemas, by name.
 
     A partitioned table is told by its partitions; what belongs to an extension, temporary and
-    foreign tables are left out. ``columns`` restricts the work to the tables that it names, over
-    the columns that it names; one that is gone is read as NULL, and is not among the columns of
-    the result. All tables are read at one instant. Raises GateError, which names the privilege
-    that is missing.
+    foreign tables are left out.
     """
-    with _still(connection):
-        found = _fingerprints(connection, columns, exclude)
-        return tuple(sorted(found, key=lambda item: item.table))
+    with still(connection):  # types are spelled with their schemas then
+        rows = fetch(connection, _PLACES)
+    return tuple(sorted(map(_place, rows), key=lambda place: place.table))
 
 
-def _fingerprints(
-    connection: Connection, columns: Mapping[str, Sequence[str]] | None, exclude: Collection[str]
-) -> Iterator[TableFingerprint]:
-    for kind, name, populated, present in sorted(
-        fetch(connection, _TABLES), key=lambda row: str(row[1])
-    ):
-        table = _PREFIX[kind] + name
-        wanted = present if columns is None else columns.get(table)
-        if wanted is None or name in exclude:
-            continue
-        rows, digest = 0, "not populated"
-        chosen = tuple(sorted(wanted, key=str.encode))
-        if populated:
-            rows, digest = _read(connection, kind, name, chosen, frozenset(present))
-        kept = tuple(column for column in chosen if column in present)
-        yield TableFingerprint(table=table, columns=kept, rows=rows, digest=digest)
-
-
-def _read(
-    connection: Connection, kind: str, name: str, columns: tuple[str, ...], present: Collection[str]
-) -> tuple[int, str]:
-    """Return the count and the digest: two sums, modulo 2^64, of 64-bit hashes of the rows."""
-    cells = ", ".join(
-        f"t.{quote_ident(column, connection)}::text" if column in present else "NULL"
-        for column in columns
+def _place(row: tuple[Any, ...]) -> Place:
+    oid, kind, name, populated, columns = row
+    return Place(
+        oid=oid,
+        kind=kind,
+        name=name,
+        populated=populated,
+        columns={
+            key: Column(number=number, type=type_) for key, (number, type_) in columns.items()
+        },
     )
-    if kind == "S":
-        return 1, _sequence_state(connection, name)
+
+
+def fingerprints(
+    connection: Connection,
+    exclude: Collection[str] = (),
+    without: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> tuple[TableFingerprint, ...]:
+    """Fingerprint the rows of every place, less the tables ``exclude``, at one instant.
+
+    ``without`` names columns, by table, that do not count. Raises GateError, which names the
+    privilege that is missing.
+    """
+    with still(connection):
+        return tuple(
+            _fingerprint(connection, place, without.get(place.table, ()))
+            for place in places(connection)
+            if place.table not in exclude
+        )
+
+
+def _fingerprint(connection: Connection, place: Place, less: Collection[str]) -> TableFingerprint:
+    columns = tuple(sorted({*place.columns} - {*less}, key=str.encode))
+    cells = [cell(connection, column) for column in columns]
+    rows, digest = read_rows(connection, place, cells)
+    return TableFingerprint(table=place.table, columns=columns, rows=rows, digest=digest)
+
+
+def cell(connection: Connection, column: str, cast: str = "") -> str:
+    """Return the SQL that reads a column as a text; ``cast`` is a type to read it as before."""
+    name = f"t.{quote_ident(column, connection)}"
+    return f"({name}::{cast})::text" if cast else f"{name}::text"
+
+
+def read_rows(connection: Connection, place: Place, cells: Sequence[str]) -> tuple[int, str]:
+    """Return the count and the digest: two sums, modulo 2^64, of 64-bit hashes of the rows."""
+    if not place.populated:
+        return 0, "not populated"
+    if place.kind == "S":
+        return 1, _sequence_state(connection, place.name)
     statement = (
         "SELECT count(*), coalesce(sum(hashtextextended(r, 0)), 0)::text,"
         " coalesce(sum(hashtextextended(r, 7640891576956012809)), 0)::text"
-        f' FROM (SELECT ROW({cells})::text COLLATE "C" AS r FROM ONLY {name} t) rows'
+        f' FROM (SELECT ROW({", ".join(cells)})::text COLLATE "C" AS r FROM ONLY {place.name} t) q'
     )
-    ((rows, *sums),) = query(connection, statement, name)
+    ((rows, *sums),) = query(connection, statement, place.name)
     return rows, "".join(f"{int(value) & _MASK:016x}" for value in sums)
 
 
@@ -166,7 +201,7 @@ def query(
 
 
 @contextmanager
-def _still(connection: Connection) -> Iterator[None]:
+def still(connection: Connection) -> Iterator[None]:
     """Read at one instant, with settings that fix the text form; leave all as it was.
 
     An open transaction is used as it is; it sees what its isolation level lets it see.
@@ -187,44 +222,7 @@ def _still(connection: Connection) -> Iterator[None]:
             if idle:
                 cursor.execute("ROLLBACK")
             else:
-                cursor.execute("ROLLBACK TO SAVEPOINT runbook_fingerprints")
-
-
-def compare_rows(
-    before: Sequence[TableFingerprint], connection: Connection
-) -> tuple[TableProof, ...]:
-    """Compare the tables as they are now with their fingerprints, over the columns of ``before``.
-
-    A column that is gone counts as NULL in every row: nothing is lost where nothing stood in it.
-    A table that is gone, or has lost a column with values, is unequal with -1 rows after. A
-    sequence is equal when it has not gone back, since it hands out numbers outside transactions;
-    a materialized view when it is there, since its rows are derived and may be refreshed.
-    """
-    columns = {item.table: item.columns for item in before}
-    after = {item.table: item for item in fingerprints(connection, columns)}
-    return tuple(_proof(item, after.get(item.table)) for item in before)
-
-
-def _proof(before: TableFingerprint, after: TableFingerprint | None) -> TableProof:
-    equal = after is not None and _equal(before, after)
-    whole = after is not None and (equal or set(before.columns) <= set(after.columns))
-    return TableProof(
-        table=before.table,
-        rows_before=before.rows,
-        rows_after=after.rows if after and whole else GONE,
-        equal=equal,
-    )
-
-
-def _equal(before: TableFingerprint, after: TableFingerprint) -> bool:
-    if before.table.startswith(SEQUENCE):
-        return _position(after.digest) >= _position(before.digest)
-    if before.table.startswith(DERIVED):
-        return True
-    return (before.rows, before.digest) == (after.rows, after.digest)
-
-
-def _position(state: str) -> tuple[int, bool]:
-    """Return how far a sequence is, growing with every number that it hands out."""
-    last, called, _, increment = state.split()
-    return int(last) * (1 if int(increment) > 0 else -1), called == "called"
+                cursor.execute(
+                    "ROLLBACK TO SAVEPOINT runbook_fingerprints;"
+                    " RELEASE SAVEPOINT runbook_fingerprints"
+                )

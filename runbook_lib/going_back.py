@@ -10,7 +10,8 @@ from typing import Literal
 from runbook_lib import artifacts, carrying, gates, reading
 from runbook_lib import backup as backups
 from runbook_lib.artifacts import Artifact
-from runbook_lib.backup import Backup, TableProof
+from runbook_lib.backup import Backup
+from runbook_lib.deployment import Rows
 from runbook_lib.errors import ConfigurationError, GateError, SafetyError
 from runbook_lib.evidence import RunFolder
 from runbook_lib.exclusion import alone
@@ -20,6 +21,7 @@ from runbook_lib.plan import Plan, StepResult
 from runbook_lib.promotion import Approval
 from runbook_lib.reading import Cleanup
 from runbook_lib.session import Phase
+from runbook_lib.survival import TableProof, compare_rows
 from runbook_lib.validation import Validation, WayBack
 from runbook_lib.verification import fault_of
 
@@ -193,8 +195,11 @@ def _losses(phase: Phase, origin: Origin, way: str) -> tuple[str, ...]:
 
 
 def _proofs(phase: Phase, origin: Origin) -> tuple[TableProof, ...]:
+    """Compare the rows with the backup's, following what the deployment renamed."""
+    own = origin.phase.folder
+    places = own.read("05_rows_before", Rows).places if own.has("05_rows_before") else ()
     with phase.reading() as connection:
-        return backups.compare_rows(origin.backup.fingerprints, connection)
+        return compare_rows(origin.backup.fingerprints, connection, places)
 
 
 def require_rollback_approval(

@@ -44,6 +44,16 @@ def unquoted(part: str) -> str:
     return part[1:-1].replace('""', '"') if part.startswith('"') else part
 
 
+def spelled(bare: str) -> str:
+    """Return a bare name as the catalog's keys spell it: keywords stay without quotes."""
+    return bare if _PLAIN.fullmatch(bare) else '"' + bare.replace('"', '""') + '"'
+
+
+def key_name(name: str) -> str:
+    """Return a qualified SQL name as the catalog's keys spell it."""
+    return ".".join(spelled(unquoted(part)) for part in parts(name))
+
+
 def sql_name(name: str) -> str:
     """Return a key's whole name as SQL; the argument types of a function stay as they are."""
     *front, last = parts(name)

@@ -108,6 +108,7 @@ def _situation(phase: Phase, found: Reading) -> planning.Situation:
         history=phase.environment.history,
         target=phase.environment.branch,
         decisions=phase.environment.drift,
+        may_lose=phase.environment.may_lose,
     )
 
 

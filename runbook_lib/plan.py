@@ -56,7 +56,8 @@ class Step:
 class Plan(Artifact):
     """A repair for exactly one database in exactly one state: its digest is what is approved.
 
-    ``drops`` are tables and sequences, spelled as fingerprints name them, that it drops empty.
+    ``drops`` are tables and sequences, spelled as fingerprints name them, that it drops empty;
+    ``loses`` the keys of tables and columns whose data a person allows its revisions to drop.
     """
 
     environment: str
@@ -71,6 +72,7 @@ class Plan(Artifact):
     heads_after: tuple[str, ...]
     answers: tuple[str, ...]
     drops: tuple[str, ...] = ()
+    loses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,7 @@ class StepResult:
 class Attempt:
     """One strategy tried on a fresh copy of the clone, and why it was proven or not.
 
-    ``lost`` are tables that had fewer rows afterwards, or were gone.
+    ``lost`` are the keys of tables and columns whose data was gone afterwards.
     """
 
     strategy: StrategyName

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from runbook_lib import artifacts, branches, ddl, definitions, versions
+from runbook_lib import artifacts, branches, ddl, definitions, losses, versions
 from runbook_lib import graph as graphs
 from runbook_lib.catalog import ObjectChange, diff, parts, split, table_of
 from runbook_lib.config import Decision
@@ -365,4 +365,5 @@ def _plan(
         heads_after=heads or graphs.effective_heads(draft.graph),
         answers=tuple(sorted(set(answers))),
         drops=drops,
+        loses=losses.allowed(situation.may_lose, steps),
     )

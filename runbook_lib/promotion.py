@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from runbook_lib.artifacts import Artifact
-from runbook_lib.backup import TableProof
 from runbook_lib.plan import StepResult
+from runbook_lib.survival import TableProof
 from runbook_lib.validation import CheckResult
 
 

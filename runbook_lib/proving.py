@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psycopg2
 
 from runbook_lib import backup, carrying, differences, observation, postgres, rehearsal
-from runbook_lib.backup import TableProof
 from runbook_lib.catalog import diff, without
 from runbook_lib.config import Check, Environment
 from runbook_lib.dsn import Dsn, redact
@@ -19,6 +19,7 @@ from runbook_lib.errors import RunbookError
 from runbook_lib.plan import Plan, StepResult
 from runbook_lib.project import Project
 from runbook_lib.rehearsal import Bench
+from runbook_lib.survival import compare_rows
 from runbook_lib.validation import CheckResult, Validation, WayBack
 
 Go = Callable[[Dsn], tuple[StepResult, ...]]
@@ -116,8 +117,11 @@ def _way_back(
 
 def differs_from_backup(bench: Bench, dsn: Dsn) -> list[str]:
     """Return in which ways ``dsn`` is not what was backed up; empty when it is."""
-    seen, tables = _look(bench, dsn)
-    before, _ = _look(bench, bench.clone)
+    with _connected(dsn) as connection:
+        seen = observation.look(connection, *bench.version)
+        tables = compare_rows(bench.backup.fingerprints, connection)
+    with _connected(bench.clone) as connection:
+        before = observation.look(connection, *bench.version)
     changed = diff(before.live, seen.live)
     unequal = [proof.table for proof in tables if not proof.equal]
     reasons = []
@@ -131,11 +135,11 @@ def differs_from_backup(bench: Bench, dsn: Dsn) -> list[str]:
     return reasons
 
 
-def _look(bench: Bench, dsn: Dsn) -> tuple[observation.Look, tuple[TableProof, ...]]:
+@contextmanager
+def _connected(dsn: Dsn) -> Iterator[Any]:
     connection = postgres.connect(dsn)
     try:
-        seen = observation.look(connection, *bench.version)
-        return seen, backup.compare_rows(bench.backup.fingerprints, connection)
+        yield connection
     finally:
         connection.close()
 
@@ -144,7 +148,9 @@ def validate(
     bench: Bench, plan: Plan, repaired: Dsn, dump: Path, server_version_num: int
 ) -> Validation:
     """Prove the repaired clone: objects, rows, application checks, and both ways back."""
-    seen, tables = _look(bench, repaired)
+    with _connected(repaired) as connection:
+        seen = observation.look(connection, *bench.version)
+        tables = rehearsal.row_proofs(bench, plan, connection)
     wanted = without(bench.expected, bench.ignore)
     live, names = differences.align(without(seen.live, bench.ignore), wanted)
     comparisons = differences.compare(wanted, live, names, bench.writers)

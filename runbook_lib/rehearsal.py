@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from runbook_lib import (
-    backup,
     carrying,
     catalog,
     differences,
+    fingerprints,
+    losses,
     observation,
     postgres,
+    survival,
     violations,
 )
-from runbook_lib.backup import Backup, TableProof
+from runbook_lib.backup import Backup
 from runbook_lib.carrying import Stage
 from runbook_lib.catalog import Catalog
 from runbook_lib.config import Environment
 from runbook_lib.dsn import Dsn
-from runbook_lib.fingerprints import SEQUENCE
 from runbook_lib.plan import Attempt, Plan, Rehearsal, StepResult
 from runbook_lib.planning import Refusal
 from runbook_lib.postgres import Scratch
 from runbook_lib.project import Project
+from runbook_lib.survival import TableProof
 
 Progress = Callable[[str], None]
 
@@ -94,25 +96,20 @@ def _refusal(refused: Sequence[Refusal]) -> Rehearsal:
 
 def _unproven(bench: Bench, attempts: Sequence[Attempt]) -> Rehearsal:
     broken = violations.find(bench.clone, bench.expected, bench.version)
-    lost = sorted({table for attempt in attempts for table in attempt.lost})
+    lost = sorted({key for attempt in attempts for key in attempt.lost})
     codes = ("data-violates-constraint",) if broken else ("no-proven-repair",)
     tried = " ".join(f"{attempt.strategy}: {attempt.reason}" for attempt in attempts)
     if lost and not broken:
-        codes, broken = ("would-lose-data",), (_losing(lost, tried),)
+        codes, broken = (
+            ("would-lose-data",),
+            (f"{losses.losing(lost, bench.environment.name)} {tried}",),
+        )
     return Rehearsal(
         plan_digest="",
         proven=False,
         attempts=tuple(attempts),
         refused=codes,
         reason=" ".join(broken) or f"No strategy could be proven. {tried}",
-    )
-
-
-def _losing(tables: Sequence[str], tried: str) -> str:
-    return (
-        f"Rows of {', '.join(tables)} would be lost, and the runbook loses none. If a revision is "
-        "meant to drop them, save what is needed, run that revision by hand, then audit again. "
-        f"{tried}"
     )
 
 
@@ -151,21 +148,35 @@ def _failure(steps: Sequence[StepResult]) -> list[str]:
 def prove(
     bench: Bench, plan: Plan, dsn: Dsn, replayed: Callable[[Plan], Catalog]
 ) -> tuple[list[str], tuple[str, ...]]:
-    """Return why ``dsn`` is not repaired, in sentences, and the tables that lost rows."""
+    """Return why ``dsn`` is not repaired, in sentences, and the keys of what was lost."""
     connection = postgres.connect(dsn)
     try:
         seen = observation.look(connection, *bench.version)
-        tables = backup.compare_rows(bench.backup.fingerprints, connection)
+        tables = row_proofs(bench, plan, connection)
     finally:
         connection.close()
     reasons = [
         *_catalog_reasons(bench, seen.live),
         *_row_reasons(plan, seen.versions.rows),
-        *_data_reasons(plan, tables),
+        *losses.reasons(plan, tables),
         *_replay_reasons(bench, replayed(plan)),
     ]
-    fewer = [proof for proof in tables if proof.rows_after < proof.rows_before]
-    return reasons, tuple(proof.table for proof in fewer if not meant(plan, proof))
+    return reasons, losses.lost(plan, tables)
+
+
+def row_proofs(bench: Bench, plan: Plan, connection: Any) -> tuple[TableProof, ...]:
+    """Compare the rows of a copy with the clone's, less the columns whose values may go."""
+    clone = postgres.connect(bench.clone)
+    try:
+        origin = fingerprints.places(clone)
+        without = losses.spared(plan.loses, origin)
+        others = [place.table for place in origin if place.table not in without]
+        again = fingerprints.fingerprints(clone, others, without) if without else ()
+    finally:
+        clone.close()
+    changed = {item.table: item for item in again}
+    before = [changed.get(item.table, item) for item in bench.backup.fingerprints]
+    return survival.compare_rows(before, connection, origin)
 
 
 def different(bench_expected: Catalog, live: Catalog, ignore: tuple[str, ...]) -> tuple[str, ...]:
@@ -190,37 +201,6 @@ def _row_reasons(plan: Plan, rows: tuple[str | None, ...] | None) -> list[str]:
         return []
     found = ", ".join(row or "NULL" for row in rows or ()) or "nothing"
     return [f"The version table records {found}, not {', '.join(plan.heads_after)}."]
-
-
-def _data_reasons(plan: Plan, tables: Sequence[TableProof]) -> list[str]:
-    bad = [proof for proof in tables if not proof.equal and not meant(plan, proof)]
-    return [
-        f"Rows of {proof.table} changed: {proof.rows_before} before, {proof.rows_after} after."
-        for proof in bad
-    ]
-
-
-def meant(plan: Plan, proof: TableProof) -> bool:
-    """Whether a revision that the plan runs changes rows of this table, losing none.
-
-    A table that the plan drops is meant to go: its step refuses one that holds rows. A revision
-    may drop an empty table, and the sequences of any; so may a step that reverts what was added.
-    """
-    if proof.rows_after < proof.rows_before:
-        rowless = not proof.rows_before or proof.table.startswith(SEQUENCE)
-        return proof.rows_after < 0 and (proof.table in plan.drops or (rowless and _may_drop(plan)))
-    name = re.escape(catalog.parts(proof.table)[-1].strip('"'))
-    verb = rf"\b(?:UPDATE|INSERT\s+INTO)\s+(?:ONLY\s+)?(?:[\w\"]+\.)?\"?{name}\b"
-    return any(
-        re.search(verb, sql, re.I)
-        for step in plan.steps
-        if step.kind == "run-revisions"
-        for sql in step.sql
-    )
-
-
-def _may_drop(plan: Plan) -> bool:
-    return any(step.kind == "run-revisions" or "drift-extra" in step.answers for step in plan.steps)
 
 
 def _some(keys: Sequence[str]) -> str:

@@ -15,7 +15,8 @@ from runbook_lib.graph import SourceTree
 class Situation:
     """What planning starts from. ``tree`` is the project's own, ``repair`` made it loadable.
 
-    ``target`` is Alembic's name for what the environment is to have, "heads" or a branch.
+    ``target`` is Alembic's name for what the environment is to have, "heads" or a branch;
+    ``may_lose`` the keys of tables and columns whose data a person allows revisions to drop.
     """
 
     seen: Observations
@@ -25,6 +26,7 @@ class Situation:
     history: History = "merge"
     target: str = "heads"
     decisions: Mapping[str, Decision] = field(default_factory=dict)
+    may_lose: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

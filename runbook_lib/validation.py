@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from runbook_lib.artifacts import Artifact
-from runbook_lib.backup import TableProof
 from runbook_lib.forensics import Comparison
 from runbook_lib.plan import StepResult
+from runbook_lib.survival import TableProof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib import backup, catalog, closing, demo, phases
+from runbook_lib import catalog, closing, demo, phases
 from runbook_lib.config import load_environment
 from runbook_lib.dsn import Dsn, secret_forms
 from runbook_lib.errors import ApprovalNeeded, GateError, SafetyError
 from runbook_lib.evidence import RunFolder
+from runbook_lib.fingerprints import fingerprints
 from runbook_lib.plan import Plan
 from runbook_lib.postgres import connect
 from runbook_lib.scrub import scrub_for
@@ -46,7 +47,7 @@ def fingerprint(dsn: Dsn) -> tuple[object, ...]:
     """
     connection = connect(dsn)
     try:
-        tables = [t for t in backup.fingerprints(connection) if not t.table.startswith("sequence")]
+        tables = [t for t in fingerprints(connection) if not t.table.startswith("sequence")]
         return catalog.snapshot(connection), tables
     finally:
         connection.close()

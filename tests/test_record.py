@@ -9,7 +9,7 @@ import pytest
 
 from runbook_lib import record
 from runbook_lib.artifacts import to_json
-from runbook_lib.backup import Backup, BackupFile, TableProof
+from runbook_lib.backup import Backup, BackupFile
 from runbook_lib.catalog import ObjectChange
 from runbook_lib.evidence import PhaseResult, RunFolder
 from runbook_lib.findings import finding
@@ -18,6 +18,7 @@ from runbook_lib.plan import Attempt, Plan, Rehearsal, Step, StepResult
 from runbook_lib.promotion import Approval, Deployment
 from runbook_lib.revisions import Tree
 from runbook_lib.scrub import Scrub
+from runbook_lib.survival import TableProof
 from runbook_lib.validation import CheckResult, Validation, WayBack
 
 TARGET = Target(

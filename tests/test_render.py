@@ -21,16 +21,18 @@ from hypothesis import strategies as st
 from samples import audit, comparison, revision, wallet
 
 from runbook_lib import render
-from runbook_lib.backup import Backup, BackupFile, TableFingerprint, TableProof
+from runbook_lib.backup import Backup, BackupFile
 from runbook_lib.catalog import ObjectChange
 from runbook_lib.edits import FileEdit
 from runbook_lib.findings import finding
+from runbook_lib.fingerprints import TableFingerprint
 from runbook_lib.forensics import Audit, Drift, Strategy
 from runbook_lib.plan import Attempt, Plan, Rehearsal, Step, StepResult
 from runbook_lib.promotion import Approval, ChecklistItem, Deployment
 from runbook_lib.render.condense import _merge, between, condense
 from runbook_lib.render.display import cells_of
 from runbook_lib.render.picture import Picture, draw_up
+from runbook_lib.survival import TableProof
 from runbook_lib.validation import CheckResult, WayBack
 
 LINK = r'href="#([^"]*)"[^>]*left:([\d.]+)%;top:([\d.]+)%;width:([\d.]+)%;height:([\d.]+)%'

@@ -20,9 +20,10 @@ from runbook_lib.render.marks import passed_cell
 from runbook_lib.render.table import Cell, Column, table
 
 if TYPE_CHECKING:
-    from runbook_lib.backup import Backup, TableProof
+    from runbook_lib.backup import Backup
     from runbook_lib.plan import StepResult
     from runbook_lib.promotion import Approval, ChecklistItem, Deployment
+    from runbook_lib.survival import TableProof
     from runbook_lib.validation import CheckResult, WayBack
 
 
@@ -124,7 +125,7 @@ def rows(proofs: Sequence[TableProof]) -> Display:
     equal = sum(item.equal for item in proofs)
     before, after = (
         sum(item.rows_before for item in proofs),
-        sum(item.rows_after for item in proofs),
+        sum(max(0, item.rows_after) for item in proofs),
     )
     all_equal = equal == len(proofs)
     return table(
@@ -133,8 +134,8 @@ def rows(proofs: Sequence[TableProof]) -> Display:
         ("table", "rows before", "rows after", "rows and values"),
         [
             (
-                *(Cell(item.table, code=True), _number(item.rows_before)),
-                *(_number(item.rows_after), passed_cell(item.equal, "equal", "differ")),
+                *(Cell(item.shown, code=True), _number(item.rows_before)),
+                *(_number(max(0, item.rows_after)), passed_cell(item.equal, "equal", "differ")),
             )
             for item in ordered
         ],

@@ -25,9 +25,9 @@ from runbook_lib.render.proof import rows, timeline
 from runbook_lib.render.table import Cell, Column, table
 
 if TYPE_CHECKING:
-    from runbook_lib.backup import TableProof
     from runbook_lib.plan import Attempt, Plan, Rehearsal, Step, StepResult
     from runbook_lib.promotion import Approval
+    from runbook_lib.survival import TableProof
 
 PREVIEW_LINES = 60
 
@@ -98,6 +98,7 @@ def plan(proposed: Plan | None) -> Display:
         "version rows now": ", ".join(proposed.rows_before) or "none",
         "version rows after": ", ".join(proposed.heads_after) or "none",
         "answers": ", ".join(proposed.answers) or "nothing",
+        **({"may lose the data of": ", ".join(proposed.loses)} if proposed.loses else {}),
     }
     edits = [
         (Cell(item.path, code=True), _edit_kind(item.before, item.after), item.reason)
