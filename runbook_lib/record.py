@@ -164,7 +164,9 @@ class _Page:
         if plan is None:
             return missing("No plan was made, or none could be proven.")
         return (
-            f"<p>Strategy {escape(plan.strategy)}, digest <code>{plan.digest}</code>.</p>\n"
+            f"<p>Strategy {escape(plan.strategy)}, digest <code>{plan.digest}</code>."
+            + (f" It may lose the data of {escape(', '.join(plan.loses))}." if plan.loses else "")
+            + "</p>\n"
             + passages.steps(plan)
             + self._see(
                 ("03_cleanup.html", "the plan, and why others were not chosen"),
