@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-browser test-corpus test-fuzz scoreboard check format clean
+.PHONY: setup demo test test-browser test-corpus test-fuzz scoreboard check benchmark format docs clean
 
 setup: $(STAMP)
 
@@ -38,6 +38,10 @@ scoreboard: setup
 	rm -rf build/scoreboard.*
 	-RUNBOOK_SCOREBOARD=$(CURDIR)/build/scoreboard.json $(BIN)/pytest -n 2 tests/faults
 	cd tests && ../$(BIN)/python -m faults.scoreboard ../build/scoreboard.json ../docs/scoreboard.md
+
+# What everything costs, beside its peer in the same run; fails when a limit is broken.
+benchmark: setup
+	$(BIN)/python -m benchmarks
 
 check: setup
 	$(BIN)/ruff format --check .

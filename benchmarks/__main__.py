@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import graph, replay, snapshot
+from benchmarks import graph, kernels, replay, snapshot
 from benchmarks.measuring import Row, table
 
 ALL: dict[str, Callable[[int], list[Row]]] = {
     "graph": graph.rows,
     "snapshot": snapshot.rows,
     "replay": replay.rows,
+    "kernels": kernels.rows,
 }
 
 
@@ -26,6 +27,8 @@ def main() -> int:
     given = _arguments()
     rows: list[Row] = []
     for name in given.names or ALL:
+        if name not in ALL:
+            sys.exit(f"There is no benchmark {name!r}; there are: {', '.join(ALL)}.")
         _say(f"{name} …")
         rows += ALL[name](given.rounds)
     if given.project:
@@ -37,7 +40,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *ALL], help="which; all if none is named")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which; all if none is named")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--project", type=Path, help="also replay the Alembic project in FOLDER")
     parser.add_argument("--python", default=sys.executable, help="that project's interpreter")
