@@ -66,7 +66,21 @@ def find_project(project: Path) -> Location:
     raise ConfigurationError(
         f"There is no alembic.ini in {project.name} or {DEPTH} folders below it, and no "
         "pyproject.toml with [tool.alembic].",
-        "Name the project's folder: runbook init --project FOLDER",
+        _without_ini(project) or "Name the project's folder: runbook init --project FOLDER",
+    )
+
+
+def _without_ini(project: Path) -> str:
+    """Say what to do about a tree whose application runs Alembic without an ini file."""
+    trees = [path.parent for path in _nearest(_files(project, "env.py"))
+             if (path.parent / "versions").is_dir()]  # fmt: skip
+    if not trees:
+        return ""
+    folder = trees[0].relative_to(project).as_posix()
+    return (
+        f"{folder} looks like Alembic's tree, run by the application without an ini file. Write "
+        f"an alembic.ini here with the lines [alembic] and script_location = %(here)s/{folder}; "
+        "then run it again."
     )
 
 
@@ -167,10 +181,10 @@ def _root(project: Path, ini: Path, script: str) -> tuple[Path, Path | None]:
 
 def _script_folders(root: Path, home: Path, script: str) -> Iterator[Path]:
     text = script.replace("%(here)s", str(home))
-    package, colon, inner = text.partition(":")
-    if colon and variables.NAME.fullmatch(package.split(".")[0]):  # package:folder
+    package, *inner = text.split(":")
+    if inner and variables.NAME.fullmatch(package.split(".")[0]):  # package:folder:folder
         for base in (root, root / "src"):
-            yield base.joinpath(*package.split("."), inner)
+            yield base.joinpath(*package.split("."), *inner)
     else:
         yield root / text
 
@@ -185,7 +199,9 @@ def _places(
         for item in listed
         if item and "\0" not in str(item)
     ]
-    every = (*named, root, root / "src", root.parent, root.parent / "src")
+    inside = (folder for folder in (root, *root.parents) if (folder / "__init__.py").exists())
+    packages = (folder.parent for folder in inside)  # the last of them is imported from
+    every = (*named, root, root / "src", root.parent, root.parent / "src", *packages)
     return tuple(dict.fromkeys(path.resolve() for path in every))
 
 

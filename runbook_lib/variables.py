@@ -211,16 +211,22 @@ READERS = frozenset(("getenv", "environ.get", "environ.pop", "environ.setdefault
 
 def _lookups(tree: ast.Module) -> Iterator[Variable]:
     """Give what is looked up in the environment, and any look-up of a name that fits a database."""
+    constants = {
+        name.id: node.value
+        for node in tree.body if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value
+        for name in getattr(node, "targets", [getattr(node, "target", None)])
+        if isinstance(name, ast.Name)
+    }  # fmt: skip
     for node in ast.walk(tree):
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
-            known = _dotted(node.value).endswith("environ")
-            yield from _variable(node.slice, None, known, required=known)
+            key, known = node.slice, _dotted(node.value).endswith("environ")
+            yield from _variable(constants.get(_dotted(key), key), None, known, required=known)
         elif isinstance(node, ast.Call) and node.args:
-            name = _dotted(node.func)
+            key, name = node.args[0], _dotted(node.func)
             known = any(name == form or name.endswith(f".{form}") for form in READERS)
             default = node.args[1] if len(node.args) > 1 else None
             default = next((k.value for k in node.keywords if k.arg == "default"), default)
-            yield from _variable(node.args[0], default, known, required=False)
+            yield from _variable(constants.get(_dotted(key), key), default, known, required=False)
 
 
 def _variable(

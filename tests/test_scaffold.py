@@ -98,6 +98,11 @@ READS = [
         id="decouple",
     ),
     pytest.param(
+        'import os\nNAME = "SHOP_SQL_DATABASE_URL"\nURL = os.getenv(NAME)',
+        {"SHOP_SQL_DATABASE_URL": "{url}"},
+        id="a name kept in a constant",
+    ),
+    pytest.param(
         'import os\nURL = os.environ["TARGET_URL"].removeprefix("postgresql:")',
         {"TARGET_URL": "{url}"},
         id="an unusual name in env.py itself",
@@ -333,6 +338,33 @@ def test_no_project_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"no alembic\.ini"):
         scaffold.init(tmp_path, tmp_path, force=False)
     assert not (tmp_path / "runbook.toml").exists()
+
+
+def test_a_tree_that_its_application_runs_without_an_ini_is_named(tmp_path: Path) -> None:
+    make(tmp_path, {"shop/db/alembic/env.py": "", "shop/db/alembic/versions/0001.py": REVISION})
+    with pytest.raises(ConfigurationError) as caught:
+        scaffold.init(tmp_path, tmp_path, force=False)
+    assert "script_location = %(here)s/shop/db/alembic" in caught.value.hint
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = %(here)s/shop/db/alembic\n")
+    data, _ = written(tmp_path)
+    assert data["project"]["root"] == "."
+
+
+def test_an_ini_deep_within_a_package_finds_the_packages_settings(tmp_path: Path) -> None:
+    make(tmp_path, {"shop/__init__.py": "", "shop/db/__init__.py": "", "shop/db/alembic.ini": INI})
+    make(tmp_path, {"shop/db/migrations/env.py": "from shop.settings import URL"})
+    make(tmp_path, {"shop/settings.py": "import os\nURL = os.environ['SHOP_DATABASE_URL']"})
+    data, _ = written(tmp_path)
+    assert data["project"]["root"] == "shop/db"
+    assert list(data["project"]["env"]) == ["SHOP_DATABASE_URL"]
+
+
+def test_a_location_within_a_package_may_have_several_colons(tmp_path: Path) -> None:
+    ini = "[alembic]\nscript_location = shop:server:db:_migrations\n"
+    make(tmp_path, {"shop/server/db/alembic.ini": ini, "shop/server/db/_migrations/env.py": ""})
+    data, printed = written(tmp_path)
+    assert (data["project"]["root"], data["project"]["ini"]) == (".", "shop/server/db/alembic.ini")
+    assert "not found" not in printed
 
 
 BROKEN = [
