@@ -69,15 +69,11 @@ def explain(
     doubts = _doubts(case, judged)
     base = frozenset(name for name, v in judged.items() if ran(v) or v.executed == "partly")
     order = [run.revision_id for run in case.replay.revisions]
-    tried: dict[frozenset[str], Catalog | None] = {}
     found: dict[frozenset[str], Catalog] = {}
     for flips in islice(_flips(doubts.every), TRIALS):
         chosen = base ^ flips
         made = _made(case, chosen) or trial(tuple(name for name in order if name in chosen))
-        tried[chosen] = made
-        runs_without = all(tried.get(chosen - {name}) for name in chosen & {*doubts.begun})
-        but = _unfinished(case, judged, doubts, chosen)
-        if made and runs_without and _same(case, live, made, but):
+        if made and _same(case, live, made, _unfinished(case, judged, doubts, chosen)):
             found[chosen] = made
             if not doubts.silent:
                 break
@@ -112,7 +108,7 @@ def _agreed(
 def _word(name: str, doubts: Doubts, chosen: frozenset[str]) -> Executed:
     if name not in chosen:
         return "no"
-    return "partly" if name in doubts.begun else "yes"
+    return "unknowable" if name in doubts.begun else "yes"
 
 
 def _holed(case: Case, judged: Mapping[str, RevisionVerdict]) -> bool:
@@ -170,7 +166,7 @@ def _doubts(case: Case, judged: Mapping[str, RevisionVerdict]) -> Doubts:
     return Doubts(
         halves=tuple(name for name, verdict in judged.items() if _half(case, verdict)),
         below=_few(lower),
-        begun=() if case.inference.torn else _few(
+        begun=_few(
             name for name in missing
             if name in case.runs and _loose(case.runs[name])
             and any(name in above[one] for one in lower)
