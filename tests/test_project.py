@@ -271,6 +271,16 @@ def test_env_that_fails_is_a_project_error(database: Dsn) -> None:
     assert "app/settings.py:" in caught.value.message
 
 
+def test_a_driver_that_the_interpreter_lacks_is_named_with_what_to_write(database: Dsn) -> None:
+    """From SQLAlchemy 2.1 on a URL without a driver asks for psycopg, which is not there."""
+    asked = project("any_driver", env={"DATABASE_URL": "{url}", "MODE": ""})
+    with pytest.raises(
+        ConfigurationError, match=r"asks for the driver psycopg, .* has psycopg2"
+    ) as e:
+        asked.upgrade(database, "heads")
+    assert 'DATABASE_URL = "postgresql+psycopg2://' in e.value.hint
+
+
 def test_another_kind_of_database_is_named(tmp_path: Path, database: Dsn) -> None:
     shutil.copytree(PROJECTS / "plain", tmp_path / "app")
     ini = tmp_path / "app/alembic.ini"

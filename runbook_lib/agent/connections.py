@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import importlib.util
+import json
 import os
 import re
 import sys
 from typing import Any
 
 from runbook_lib.agent.drivers import Patches
-from runbook_lib.agent.wire import Refused, explain
+from runbook_lib.agent.wire import MissingDriver, Refused, explain
 
 ADDRESS_KEYS = re.compile(
     r"^(host|hostaddr|hosts|port|user|username|password|passfile|passcode|dbname|database|dsn|"
@@ -18,7 +20,30 @@ ADDRESS_KEYS = re.compile(
     r"target_session_attrs|load_balance_hosts|unix_sock.*|source_address|async_creator_fn|"
     r"direct_tls|replication|creator|connection_factory)$"
 )
+DRIVERS = ("psycopg2", "psycopg", "pg8000", "asyncpg")
 LOCAL = ("localhost", "127.0.0.1", "::1", "")
+
+
+def missing_driver(name: str) -> MissingDriver:
+    """Say which driver the URL asks for, which there are, and what to write instead."""
+    there = [driver for driver in DRIVERS if importlib.util.find_spec(driver)]
+    plain = (
+        " SQLAlchemy 2.1 takes a URL that names no driver, such as {url}, for psycopg's."
+        if name == "psycopg"
+        else ""
+    )
+    driver = there[0] if there else name
+    plain_place = "{user}:{password}@{host}:{port}/{database}"
+    place = "{user}@localhost:{port}/{database}?host={host}&port={port}"
+    url = f"postgresql+{driver}://{plain_place if driver == 'pg8000' else place}"
+    return MissingDriver(
+        "configuration",
+        f"The project asks for the driver {name}, which its interpreter lacks; it has "
+        f"{', '.join(there) or 'none'}.{plain}",
+        f"Name the driver in [project.env] of runbook.toml: DATABASE_URL = {json.dumps(url)}"
+        if there
+        else f"Install {name} where [project] python points to.",
+    )
 
 
 class Redirect:
@@ -57,7 +82,12 @@ class Redirect:
 
         def create_engine(*args: Any, **keywords: Any) -> Any:
             keywords.pop("creator", None)
-            return original(*args, **keywords)
+            try:
+                return original(*args, **keywords)
+            except ModuleNotFoundError as error:
+                if error.name not in DRIVERS:
+                    raise
+                raise missing_driver(str(error.name)) from None
 
         for name in ("sqlalchemy", "sqlalchemy.engine", "sqlalchemy.engine.create"):
             module: Any = sys.modules.get(name)

@@ -20,6 +20,10 @@ class Refused(Exception):
         self.kind, self.message, self.hint = kind, message, hint
 
 
+class MissingDriver(Refused, ImportError):
+    """An engine's driver cannot be imported; code that tries one after another may catch it."""
+
+
 class Channel:
     """The original standard output, taken away from everyone else in this process."""
 
