@@ -210,11 +210,15 @@ def table_of(key: str, aspects: Aspects | None = None) -> str:
 def without(catalog: Catalog, patterns: Iterable[str]) -> Catalog:
     """Return the catalog less every object that an ``fnmatch`` pattern over keys matches.
 
-    A table takes along its columns, constraints, indexes and whatever else is part of it.
+    A table takes along its columns, constraints, indexes and whatever else is part of it. A pattern
+    such as ``grant:* to reader`` takes the privileges of one role only.
     """
-    wanted = tuple(patterns)
-    if not wanted:
+    given = tuple(patterns)
+    if not given:
         return catalog
+    roles = tuple(item for item in given if item.startswith("grant:") and " to " in item)
+    wanted = tuple(item for item in given if item not in roles)
+    catalog = _without_roles(catalog, roles) if roles else catalog
     gone = {key for key in catalog.objects if any(fnmatchcase(key, item) for item in wanted)}
     tables = {split(key)[1] for key in gone if split(key)[0] in ("table", "foreign_table")}
     return Catalog(
@@ -224,6 +228,21 @@ def without(catalog: Catalog, patterns: Iterable[str]) -> Catalog:
             if key not in gone and (not tables or table_of(key, aspects) not in tables)
         }
     )
+
+
+def _without_roles(catalog: Catalog, patterns: Collection[str]) -> Catalog:
+    """Leave out privileges that a pattern matches, spelled ``grant:OBJECT to ROLE``."""
+    left = {
+        key: {
+            role: held
+            for role, held in aspects.items()
+            if not any(fnmatchcase(f"{key} to {role}", item) for item in patterns)
+        }
+        for key, aspects in catalog.objects.items()
+        if key.startswith("grant:")
+    }
+    objects = {key: left.get(key, aspects) for key, aspects in catalog.objects.items()}
+    return Catalog(objects={k: v for k, v in objects.items() if k not in left or v})
 
 
 def describe(key: str, aspects: Aspects) -> str:

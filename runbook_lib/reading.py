@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import glob
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from runbook_lib import replay as replays
 from runbook_lib.artifacts import Artifact
 from runbook_lib.auditing import Conclusions, Observations
 from runbook_lib.backup import Backup
-from runbook_lib.catalog import without
+from runbook_lib.catalog import Aspects, Catalog, without
 from runbook_lib.edits import TreeRepair
 from runbook_lib.effects import Replay
 from runbook_lib.errors import GateError
@@ -96,7 +97,7 @@ def _draw(phase: Phase, tree: SourceTree, seen: Look, repair: TreeRepair) -> Rea
         rows=seen.versions,
         live=seen.live,
         replay=replay,
-        ignore=(*ignored(phase), *unmanaged(replay)),
+        ignore=(*ignored(phase), *unmanaged(replay, seen.live, environment.drift)),
         stated=dict.fromkeys(environment.ran, True) | dict.fromkeys(environment.not_ran, False),
         mended=repair.mended,
         pinned=bool(environment.version_table_schema or phase.description.version_table_schema),
@@ -153,11 +154,27 @@ def ignored(phase: Phase) -> tuple[str, ...]:
     return (*phase.environment.ignore, *(key for key, word in drift.items() if word == "ignore"))
 
 
-def unmanaged(replay: Replay) -> tuple[str, ...]:
-    """Return the patterns of what the tree leaves to others: privileges, if no revision grants."""
-    changes = [change.object for run in replay.revisions for change in run.changes]
-    granted = any(key.startswith("grant:") for key in (*changes, *replay.baseline.objects))
-    return () if granted else ("grant:*",)
+def unmanaged(replay: Replay, live: Catalog, decided: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the patterns of what the tree leaves to others: privileges of roles it never names.
+
+    A role of which some revision grants or revokes anything is the tree's business everywhere; so
+    is one that holds privileges on which somebody ``decided``, by their keys.
+    """
+    named = {role for held in _grants(replay) for role in held}
+    named |= {role for key in decided if key.startswith("grant:")
+              for role in live.objects.get(key, ())}  # fmt: skip
+    present = {role for key, held in live.objects.items() if key.startswith("grant:")
+               for role in held}  # fmt: skip
+    return tuple(f"grant:* to {glob.escape(role)}" for role in sorted(present - named))
+
+
+def _grants(replay: Replay) -> Iterator[Aspects]:
+    """Yield the privileges of every object at every time of the replay."""
+    yield from (held for key, held in replay.baseline.objects.items() if key.startswith("grant:"))
+    for run in replay.revisions:
+        for change in run.changes:
+            if change.object.startswith("grant:"):
+                yield from (side for side in (change.before, change.after) if side)
 
 
 def replay_tree(phase: Phase, tree: SourceTree, overlay: Sequence[edits.FileEdit]) -> Replay:

@@ -406,6 +406,11 @@ def test_patterns_take_a_table_with_all_that_is_part_of_it(connection: Any) -> N
     run(connection, "CREATE TABLE tt (a integer)")
     kept = without(snapshot(connection), ["table:public.t", "extension:*"]).objects
     assert sorted(kept) == ["column:public.tt.a", "schema:public", "table:public.tt"]
+    held = Catalog(
+        objects={"grant:table:s.t": {"a": "ALL", "b": "SELECT"}, "grant:table:s.u": {"b": "ALL"}}
+    )
+    assert without(held, ["grant:* to b"]).objects == {"grant:table:s.t": {"a": "ALL"}}
+    assert without(held, ["grant:table:s.t to *"]).objects == {"grant:table:s.u": {"b": "ALL"}}
     assert without(EMPTY, ["*"]) == EMPTY
 
 

@@ -501,6 +501,36 @@ def default_and_comment_lacking(world: World) -> Truth:
     return truth(world, "drift-missing")
 
 
+def granting(world: World, *more: str) -> None:
+    """Let the head revision of the tree grant something to a role, and others something by hand."""
+    rev = replace(
+        TAGS,
+        parents=(world.topology.last,),
+        up=("GRANT SELECT ON people TO clerk", "GRANT SELECT ON letters TO clerk"),
+        down=("REVOKE SELECT ON people FROM clerk", "REVOKE SELECT ON letters FROM clerk"),
+    )
+    roles = "CREATE ROLE clerk; CREATE ROLE analyst; EXCEPTION WHEN duplicate_object THEN NULL"
+    world.add(rev)
+    world.sql(f"DO $$ BEGIN {roles}; END $$", *rev.up, *more)
+    world.record(rev.id)
+
+
+@fault(29, "line")
+def privileges_of_a_role_that_no_revision_names(world: World) -> Truth:
+    """Granted outside of Alembic, on tables where a revision grants too: left alone."""
+    granting(world, "GRANT SELECT ON people TO analyst", "GRANT ALL ON orders TO analyst")
+    return replace(truth(world, end="nothing", **{TAGS.id: "applied"}), same_catalog=False)
+
+
+@fault(29, "line")
+def privileges_of_a_role_that_a_revision_names(world: World) -> Truth:
+    """One was granted by hand and is to go, one was revoked and comes back."""
+    granting(world, "GRANT UPDATE ON orders TO clerk", "REVOKE SELECT ON letters FROM clerk")
+    decide(world, "grant:table:public.orders")
+    wanted = truth(world, "partial", **{TAGS.id: "partial"})
+    return replace(wanted, also=frozenset({"drift-extra"}))
+
+
 def decide(world: World, *keys: str, word: str = "revert") -> None:
     lines = "\n".join(f'"{key}" = "{word}"' for key in keys)
     world.config += f"\n[environments.test.drift]\n{lines}\n"
