@@ -165,3 +165,38 @@ def test_an_application_that_cannot_be_loaded_is_said(
     with pytest.raises(ConfigurationError, match=r"Flask's application.*no_such_shop") as caught:
         flask(interpreter("Flask-Migrate"), "no_such_shop").run_replay(database)
     assert "FLASK_APP" in caught.value.hint
+
+
+ASYNC_ENV = """\
+import asyncio
+
+from alembic import context
+from sqlalchemy.ext.asyncio import async_engine_from_config
+
+
+def migrate(connection):
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def main():
+    section = context.config.get_section(context.config.config_ini_section)
+    async with async_engine_from_config(section).connect() as connection:
+        await connection.run_sync(migrate)
+
+
+asyncio.run(main())
+"""
+
+
+def test_an_async_environment_without_an_address_gets_an_async_driver(
+    interpreter: Callable[[str], str], database: Dsn, tmp_path: Path
+) -> None:
+    """The template of ``alembic init -t async``, whose ini names no address."""
+    (tmp_path / "migrations" / "versions").mkdir(parents=True)
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n")
+    (tmp_path / "migrations" / "env.py").write_text(ASYNC_ENV)
+    settings = ProjectSettings(python=interpreter("alembic and SQLAlchemy of today"))
+    described = Project(settings, tmp_path).describe(database)
+    assert (described.driver, described.is_async) == ("asyncpg", True)

@@ -220,7 +220,7 @@ def blocks(page: Path, *languages: str) -> list[str]:
 def commands(page: Path) -> Iterator[str]:
     """Every command line that a page shows: after a prompt, in YAML, and within sentences."""
     for text in blocks(page, "console"):
-        yield from re.findall(r"^\$ (.+)$", text, re.M)
+        yield from re.findall(r"^\$ (.+)$", text.replace("\\\n", " "), re.M)
     for text in blocks(page, "yaml"):
         for line in text.splitlines():
             yield re.sub(r"^\s*(- )?(run: )?", "", line)

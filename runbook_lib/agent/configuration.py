@@ -120,10 +120,23 @@ def fill_url(config: Any, address: dict[str, Any] | None) -> None:
     except Exception:
         return
     if not given or given.startswith("driver://"):
-        drivers = [name for name in ("psycopg2", "psycopg", "pg8000", "asyncpg") if has(name)]
+        known = ["psycopg2", "psycopg", "pg8000", "asyncpg"]
+        known = ["asyncpg", "psycopg"] if is_async(config) else known
+        drivers = [name for name in known if has(name)]
         driver = f"+{drivers[0]}" if drivers else ""
         url = "postgresql" + driver + address["url"][len("postgresql") :]
         config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+
+
+def is_async(config: Any) -> bool:
+    """True when env.py makes an asynchronous engine, which takes no other driver."""
+    path = os.path.join(config.get_main_option("script_location") or "", "env.py")
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            text = stream.read()
+    except OSError:
+        return False
+    return bool(re.search(r"\b(async_engine_from_config|create_async_engine|AsyncEngine)\b", text))
 
 
 def has(module: str) -> bool:
