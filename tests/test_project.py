@@ -281,6 +281,32 @@ def test_a_driver_that_the_interpreter_lacks_is_named_with_what_to_write(databas
     assert 'DATABASE_URL = "postgresql+psycopg2://' in e.value.hint
 
 
+TWICE = """\
+from alembic import context
+from sqlalchemy import create_engine
+
+for name in ("engine1", "engine2"):
+    if context.get_x_argument(as_dictionary=True).get("database", name) == name:
+        with create_engine(f"postgresql+psycopg2://nowhere.invalid/{name}").connect() as connection:
+            context.configure(connection=connection)
+            with context.begin_transaction():
+                context.run_migrations()
+"""
+
+
+def test_several_databases_are_refused_until_one_is_named(tmp_path: Path, database: Dsn) -> None:
+    """As in the template of ``alembic init -t multidb``."""
+    shutil.copytree(PROJECTS / "plain", tmp_path / "multi")
+    (tmp_path / "multi" / "migrations" / "env.py").write_text(TWICE)
+    one = Project(ProjectSettings(root="multi", x=("database=engine2",)), tmp_path)
+    assert [item.status for item in one.run_replay(database).revisions] == ["replayed"] * 5
+    both = Project(ProjectSettings(root="multi"), tmp_path)
+    for run in (both.describe, both.run_replay):
+        with pytest.raises(ConfigurationError, match="several times") as caught:
+            run(database)
+        assert "x = [" in caught.value.hint
+
+
 def test_another_kind_of_database_is_named(tmp_path: Path, database: Dsn) -> None:
     shutil.copytree(PROJECTS / "plain", tmp_path / "app")
     ini = tmp_path / "app/alembic.ini"

@@ -1,7 +1,8 @@
-"""Application: Flask's, which the ``env.py`` of Flask-Migrate takes for granted.
+"""Application: what ``env.py`` runs in, and how often it runs the revisions.
 
-``flask db`` runs Alembic within the context of the application; run by itself, such an ``env.py``
-ends at its first ``current_app``. So the application is loaded here as ``flask`` would load it.
+``flask db`` runs Alembic within the context of Flask's application; run by itself, such an
+``env.py`` ends at its first ``current_app``. So the application is loaded here as ``flask`` would
+load it.
 """
 
 from __future__ import annotations
@@ -51,3 +52,27 @@ def enter_context() -> None:
             "Set what the application needs in [project.env] of runbook.toml, as for `flask db "
             'upgrade`: FLASK_APP = "package:create_app".',
         ) from error
+
+
+class Walks:
+    """Counts how often one run of ``env.py`` runs the revisions."""
+
+    def __init__(self) -> None:
+        self.environment: Any = None
+        self.number = 0
+
+    def configured(self, environment: Any) -> None:
+        self.number = self.number if environment is self.environment else 0
+        self.environment = environment
+
+    def require_first(self) -> None:
+        """Refuse an env.py that runs them again, for another database or schema."""
+        self.number += 1
+        if self.number > 1:
+            raise Refused(
+                "configuration",
+                "env.py runs the revisions several times, as for several databases or schemas; "
+                "the runbook proves one at a time.",
+                "Let env.py run only the one that context.get_x_argument names, and name it in "
+                'runbook.toml: x = ["database=engine1"] in [project].',
+            )

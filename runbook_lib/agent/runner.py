@@ -41,6 +41,7 @@ class Runner:
         self.roles: set[str] = set()
         self.keywords: dict[str, Any] = {}
         self.overlay: Overlay | None = None
+        self.walks = application.Walks()
 
     # Set-up
 
@@ -72,6 +73,7 @@ class Runner:
 
         def configured(env: Any, *args: Any, **keywords: Any) -> None:
             runner.settings = dict(keywords)
+            runner.walks.configured(env)
             if runner.replaying:
                 keywords["transaction_per_migration"] = True
             configure(env, *args, **keywords)
@@ -79,6 +81,7 @@ class Runner:
 
         def running(context: Any, **keywords: Any) -> None:
             runner.keywords = keywords
+            runner.walks.require_first()
             run_migrations(context, **keywords)
             if runner.request.get("commit"):
                 runner.session.settle()
