@@ -105,6 +105,13 @@ TREES = {
             versions="argilla_server/alembic/versions",
             middle="b8458008b60e",
         ),
+        RealTree(  # its checks of a varchar against a list are spelled anew by a restore
+            name="fractal-server",
+            installs=(("fractal-server==2.18.5", "psycopg2-binary"),),
+            versions="fractal_server/migrations/versions",
+            middle="45fbb391d7af",
+            metadata=NAMES,
+        ),
         RealTree(
             name="glance",
             installs=(("glance==33.0.0", "psycopg2-binary"),),
