@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
-from runbook_lib import record
+from runbook_lib import record, transcript
 from runbook_lib.config import Environment
 from runbook_lib.errors import GateError, RunbookError, SafetyError
 from runbook_lib.evidence import PhaseResult, RunFolder
@@ -143,4 +145,22 @@ def _resumable(waiting: Sequence[RunFolder], approve: str) -> RunFolder | None:
 def _settle(environment: Environment, folder: RunFolder) -> None:
     """Seal a run that was left behind, so that the chain has no gap."""
     folder.append_event("interrupted", reason="a newer run begins")
+    for path in sorted(folder.path.glob("*.ipynb")):
+        _settle_notebook(folder, path)
     seal_run(folder, "interrupted", scrub_for(environment))
+
+
+def _settle_notebook(folder: RunFolder, path: Path) -> None:
+    """Say of a notebook that was cut off which cell did not get to its end."""
+    try:
+        notebook = json.loads(path.read_bytes())
+        index = transcript.settle(notebook)
+    except (ValueError, AttributeError, TypeError):
+        return
+    if index is None:
+        return
+    folder.write_text(path.name, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+    if not folder.has(f"{path.stem}.result"):
+        sentence = f"Its runner died in cell {index}; the cells after it did not run."
+        result = PhaseResult(phase=path.stem, status="interrupted", sentence=sentence, exit_code=1)
+        folder.write(f"{path.stem}.result", result)

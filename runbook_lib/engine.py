@@ -26,16 +26,22 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from runbook_lib import errors
 from runbook_lib.errors import RunbookError
 from runbook_lib.evidence import set_aside
-from runbook_lib.failures import Interrupted, NotebookFailed
+from runbook_lib.failures import Interrupted, NotebookFailed, handled
 from runbook_lib.files import atomic_write
 from runbook_lib.handler import SCHEME, archived_path
-from runbook_lib.kernels import end_kernel, signal_kernel, start_kernel
+from runbook_lib.kernels import end_kernel, lives, signal_kernel, start_kernel
 from runbook_lib.parameters import check_parameters, declared_parameters
 from runbook_lib.scrub import Scrub, scrub_for_parameters
 from runbook_lib.transcript import Transcript
 
 INTERRUPT_PATIENCE = 5.0
 """Seconds that a cell has to clean up after an interrupt, before its kernel is killed."""
+
+
+_ON_TARGET = (
+    " It was writing to the target: the statement that it had sent may still go on there, and the "
+    "next deployment waits for its end. What was committed is found by the next run's audit."
+)
 
 
 class RunbookEngine:
@@ -191,6 +197,9 @@ class Running:
     def _kernel(self) -> Iterator[None]:
         """Have a kernel; end it in any case, at once when the notebook failed."""
         try:
+            if self.client.km is not None and not lives(self.client.km):
+                end_kernel(self.client.km)
+                self.client.km = None
             if self.client.km is None:
                 self.client.km = start_kernel(self.client.kernel_name)
             with self.client.setup_kernel(cleanup_kc=False):
@@ -232,12 +241,19 @@ class Running:
         if isinstance(error, CellTimeoutError):
             return NotebookFailed(
                 f"Cell {index} took longer than {self.client.timeout} s and was ended.",
-                "The cells after it did not run. Give it more time or find out what it waits for.",
+                "The cells after it did not run. Give it more time or find out what it waits for."
+                + self._at_work(index),
             )
         return NotebookFailed(
             f"The kernel died in cell {index}.",
-            "The cells after it did not run. Was it killed, or out of memory?",
+            "The cells after it did not run. Was it killed, or out of memory?"
+            + self._at_work(index),
         )
+
+    def _at_work(self, index: int) -> str:
+        """Warn where a statement may go on in the database without the kernel that sent it."""
+        tags = self.transcript.notebook.cells[index].metadata.get("tags", [])
+        return _ON_TARGET if "apply" in tags else ""
 
     def _raised(self, index: int, error: CellExecutionError) -> NotebookFailed:
         """The error of a cell: one of ours keeps its words and its exit code."""
@@ -259,7 +275,8 @@ class Running:
         name = signal.Signals(self.signal).name
         return Interrupted(
             f"{name} ended the run in cell {index}.",
-            "Run again: it begins anew, and what was transcripted so far is kept.",
+            "Run again: it begins anew, and what was transcripted so far is kept."
+            + self._at_work(index),
             exit_code=128 + self.signal,
             ename="Interrupted",
         )
@@ -301,17 +318,12 @@ class Running:
 
 @contextlib.contextmanager
 def _signals(running: Running) -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the notebook in order; only the main thread can."""
+    """Let SIGINT, SIGTERM and SIGHUP end the notebook in order; only the main thread can."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, running.interrupt) for number in numbers]
-    try:
+    with handled(running.interrupt):
         yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 def install() -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import click
 
 from runbook_lib.errors import RunbookError
@@ -29,3 +34,18 @@ class NotebookFailed(RunbookError, click.ClickException):  # type: ignore[misc]
 
 class Interrupted(NotebookFailed):
     """The run was ended by a signal; the exit code is 128 plus its number, as in a shell."""
+
+
+@contextlib.contextmanager
+def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Let ``handler`` have SIGINT, SIGTERM and SIGHUP, unless they are ignored (nohup)."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    mine = [number for number in numbers if before[number] != signal.SIG_IGN]
+    for number in mine:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number in mine:
+            signal.signal(number, before[number])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -17,6 +18,8 @@ from jupyter_core.utils import run_sync
 
 from runbook_lib.errors import ConfigurationError
 
+PREFIX, OWNER = "runbook-kernel-", "owner"
+
 
 def signal_kernel(km: Any, number: int) -> None:
     """Signal the kernel and the programs that it started: they share a process group."""
@@ -28,12 +31,39 @@ def signal_kernel(km: Any, number: int) -> None:
 
 def end_kernel(km: Any) -> None:
     """End a kernel for good, with what it started, and remove its connection file."""
-    signal_kernel(km, signal.SIGKILL)
-    with contextlib.suppress(RuntimeError):
-        run_sync(km.shutdown_kernel)(now=True)
-    run_sync(km.cleanup_resources)()
-    if km.transport == "ipc" and Path(km.ip).parent.name.startswith("runbook-"):
-        shutil.rmtree(Path(km.ip).parent, ignore_errors=True)
+    try:
+        signal_kernel(km, signal.SIGKILL)
+        with contextlib.suppress(RuntimeError):
+            run_sync(km.shutdown_kernel)(now=True)
+        run_sync(km.cleanup_resources)()
+    finally:
+        lock = vars(km).pop("runbook_lock", None)
+        if lock is not None:
+            os.close(lock)
+        if km.transport == "ipc" and Path(km.ip).parent.name.startswith(PREFIX):
+            shutil.rmtree(Path(km.ip).parent, ignore_errors=True)
+
+
+def lives(km: Any) -> bool:
+    """Say whether a kernel that was started ahead is still there."""
+    return bool(run_sync(km.is_alive)())
+
+
+def sweep_kernels() -> None:
+    """Remove the folders of kernels whose starter is dead: nobody holds their lock."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError), (folder / OWNER).open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own_folder() -> tuple[Path, int]:
+    """Make a folder that only this user can enter, and hold its lock for as long as we live."""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    lock = os.open(folder / f"{OWNER}.new", os.O_WRONLY | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    (folder / f"{OWNER}.new").rename(folder / OWNER)
+    return folder, lock
 
 
 def start_kernel(
@@ -47,8 +77,9 @@ def start_kernel(
     Returns a kernel manager for ``execute_notebook(km=…)``. The kernel listens on Unix sockets in
     a folder that only this user can enter, and not on the network.
     """
-    folder = Path(tempfile.mkdtemp(prefix="runbook-"))
+    folder, lock = _own_folder()
     km = AsyncKernelManager(kernel_name=kernel_name, transport="ipc", ip=str(folder / "k"))
+    vars(km)["runbook_lock"] = lock  # held until end_kernel, or our death
     code = _IMPORTS.format(modules=modules).strip()
     options: dict[str, Any] = {"cwd": str(cwd)} if cwd else {}
     if env is not None:

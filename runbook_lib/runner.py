@@ -25,9 +25,9 @@ from runbook_lib.config import Environment, find_config, load_environment
 from runbook_lib.engine import RunbookEngine
 from runbook_lib.errors import RunbookError
 from runbook_lib.evidence import PHASES, PhaseResult, PhaseStatus, RunFolder, locked
-from runbook_lib.failures import Interrupted, NotebookFailed
+from runbook_lib.failures import Interrupted, NotebookFailed, handled
 from runbook_lib.handler import notebook_path
-from runbook_lib.kernels import end_kernel, start_kernel
+from runbook_lib.kernels import end_kernel, start_kernel, sweep_kernels
 from runbook_lib.parameters import declared_parameters
 from runbook_lib.scrub import Scrub, scrub_for
 from runbook_lib.seal import Sealed, require_key
@@ -78,6 +78,7 @@ def run(
     require_key()
     for phase in phases:
         notebook_path(phase, notebooks)
+    sweep_kernels()
     with locked(environment), _interruptible():
         folder, todo = begin(environment, approve, tuple(phases))
         conductor = Conductor(
@@ -94,7 +95,7 @@ def run(
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into Interrupted between notebooks; the engine does within."""
+    """Turn signals into Interrupted between notebooks; the engine does within them."""
 
     def stop(number: int, _frame: types.FrameType | None) -> None:
         raise Interrupted(
@@ -107,12 +108,8 @@ def _interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled(stop):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @dataclass(kw_only=True)

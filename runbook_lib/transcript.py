@@ -87,6 +87,19 @@ class Transcript:
             self.writer((nbformat.writes(self.cleaned()) + "\n").encode())
 
 
+def settle(notebook: Any) -> int | None:
+    """Mark the cell that was running when its runner died as failed; return its index, or None.
+
+    ``notebook`` is the JSON of a notebook that nobody writes any more.
+    """
+    for index, cell in enumerate(notebook.get("cells", [])):
+        mark = cell.get("metadata", {}).get("papermill", {})
+        if mark.get("status") == RUNNING:
+            mark.update(status=FAILED, exception=True)
+            return index
+    return None
+
+
 def _moment(time: datetime) -> str:
     return time.isoformat()
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,6 +22,7 @@ from runbook_lib.config import Environment, load_environment
 from runbook_lib.errors import ConfigurationError, GateError, SafetyError
 from runbook_lib.evidence import PhaseResult, RunFolder
 from runbook_lib.going_back import Rollback, RollbackPlan
+from runbook_lib.kernels import signal_kernel, start_kernel
 from runbook_lib.promotion import Approval
 from runbook_lib.scrub import scrub_for
 from runbook_lib.seal import read_sealed, seal
@@ -177,9 +179,8 @@ def test_an_unknown_phase_is_refused_before_a_run_begins(config: str) -> None:
     assert not (Path(config).parent / "outputs").exists()
 
 
-def test_sigterm_ends_the_run_in_order_and_the_next_one_settles_it(
-    config: str, environment: Environment
-) -> None:
+def sleeping(config: str) -> subprocess.Popen[str]:
+    """Start a run whose notebook sleeps, in a process of its own."""
     code = (
         "import sys; from pathlib import Path; from runbook_lib import runner\n"
         "done = runner.run('staging', config=sys.argv[1], phases=('sleeps',),"
@@ -187,21 +188,74 @@ def test_sigterm_ends_the_run_in_order_and_the_next_one_settles_it(
         "sys.exit(done.exit_code)"
     )
     argv = [sys.executable, "-c", code, config, str(NOTEBOOKS / "ends")]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+
+
+def statuses(notebook: Path) -> list[str]:
+    cells = json.loads(notebook.read_text())["cells"]
+    return [cell["metadata"]["papermill"]["status"] for cell in cells]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_run_in_order_and_the_next_one_settles_it(
+    config: str, environment: Environment, number: signal.Signals
+) -> None:
+    process = sleeping(config)
     notebook = wait_for_sleep(environment)
     with pytest.raises(SafetyError, match=f"process {process.pid}"):
         run(config)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     shown, _ = process.communicate(timeout=30)
-    assert process.returncode == 143
-    assert "SIGTERM ended the run in cell" in shown
+    assert process.returncode == 128 + number
+    assert f"{number.name} ended the run in cell" in shown
     (folder,) = RunFolder.all(environment.outputs / "staging")
     assert not folder.sealed
     assert folder.events()[-1]["event"] == "interrupted"
-    cells = json.loads(notebook.read_text())["cells"]
-    assert [cell["metadata"]["papermill"]["status"] for cell in cells][-2:] == ["failed", "pending"]
+    assert statuses(notebook)[-2:] == ["failed", "pending"]
     run(config, TINY[:1])
     assert read_sealed(folder).record.verdict == "interrupted"
+
+
+def test_a_runner_that_is_killed_leaves_a_record_that_the_next_run_settles(
+    config: str, environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody could write what became of the running cell: the next run does, and sweeps."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    process = sleeping(config)
+    notebook = wait_for_sleep(environment)
+    process.kill()
+    process.communicate(timeout=30)
+    assert statuses(notebook)[-2:] == ["running", "pending"]
+    assert "not sealed" in verify(environment.outputs)[0].sentence
+    (left,) = (tmp_path / "tmp").glob("runbook-kernel-*")
+    run(config, TINY[:1])
+    assert not left.exists()
+    folder = RunFolder.holding(notebook)
+    assert folder is not None
+    assert statuses(notebook)[-2:] == ["failed", "pending"]
+    record = read_sealed(folder).record
+    assert record.verdict == "interrupted"
+    assert [(item.phase, item.status) for item in record.phases] == [("sleeps", "interrupted")]
+    assert all(result.ok for result in verify(environment.outputs))
+
+
+def test_a_kernel_that_died_while_it_waited_is_replaced(config: str) -> None:
+    started: list[Any] = []
+
+    def start(*args: Any, **options: Any) -> Any:
+        started.append(start_kernel(*args, **options))
+        if len(started) == 2:
+            signal_kernel(started[1], signal.SIGKILL)
+            time.sleep(0.2)
+        return started[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "start_kernel", start)
+        outcome, _ = run(config, (TINY[0], TINY[1]))
+    assert len(started) == 2
+    assert outcome.digest, outcome.sentence
 
 
 def wait_for_sleep(environment: Environment) -> Path:

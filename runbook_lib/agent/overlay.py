@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
+import time
 from typing import Any
 
 from runbook_lib.agent.tree import absolute, read, version_locations
-from runbook_lib.agent.wire import Refused
+from runbook_lib.agent.wire import FOLDERS, Refused
+
+PREFIX = "runbook-tree-"
+
+
+def sweep() -> None:
+    """Remove what agents left behind that were killed more than an hour ago."""
+    for name in os.listdir(tempfile.gettempdir()):
+        path = os.path.join(tempfile.gettempdir(), name)
+        maker = name[len(PREFIX) :].split("-")[0]
+        with contextlib.suppress(OSError):
+            if name.startswith(PREFIX) and maker.isdigit() and os.lstat(path).st_uid == os.getuid():
+                old = time.time() - os.lstat(path).st_mtime > 3600
+                if old and not alive(int(maker)):
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 class Overlay:
@@ -18,7 +44,9 @@ class Overlay:
         self.root = os.getcwd()
         self.locations = version_locations(script)
         self.script_folder = os.path.abspath(str(script.dir))
-        self.folder = os.path.realpath(tempfile.mkdtemp(prefix="runbook-tree-"))
+        sweep()
+        self.folder = os.path.realpath(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        FOLDERS.append(self.folder)
         self.edits = edits
 
     def build(self) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -40,6 +41,7 @@ class Channel:
 
 
 CHILDREN: list[subprocess.Popen[str]] = []
+FOLDERS: list[str] = []
 
 
 def watch_input() -> None:
@@ -52,6 +54,8 @@ def watch_input() -> None:
             pass
         for child in CHILDREN:
             kill_group(child)
+        for folder in FOLDERS:
+            shutil.rmtree(folder, ignore_errors=True)
         os._exit(70)
 
     threading.Thread(target=watch, daemon=True).start()
