@@ -50,7 +50,12 @@ def seal_run(
     notes: Sequence[str] = (),
 ) -> Sealed:
     """Write the change record, then the seal; ``by_hand`` are phases that a person stepped
-    through, and ``notes`` is what an auditor should know of that."""
+    through, and ``notes`` is what an auditor should know of that.
+
+    A cell that was cut off, by a death or a full disk, is said to have failed.
+    """
+    for path in sorted(folder.path.glob("*.ipynb")):
+        _settle_notebook(folder, path)
     found = results(folder)
     record.write(folder, found, verdict, scrub, by_hand, notes)
     plan, audit = maybe(folder, "plan", Plan), _audit(folder)
@@ -145,8 +150,6 @@ def _resumable(waiting: Sequence[RunFolder], approve: str) -> RunFolder | None:
 def _settle(environment: Environment, folder: RunFolder) -> None:
     """Seal a run that was left behind, so that the chain has no gap."""
     folder.append_event("interrupted", reason="a newer run begins")
-    for path in sorted(folder.path.glob("*.ipynb")):
-        _settle_notebook(folder, path)
     seal_run(folder, "interrupted", scrub_for(environment))
 
 

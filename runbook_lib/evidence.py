@@ -276,7 +276,8 @@ def locked(environment: Environment) -> Iterator[None]:
     with _lock_file(environment.outputs / environment.name) as stream:
         if not _take(stream.fileno()):
             raise _busy(environment, holder(environment))
-        _describe_holder(stream.fileno())
+        with writing(LOCK):
+            _describe_holder(stream.fileno())
         before = os.environ.get(RUNNER_VARIABLE)
         os.environ[RUNNER_VARIABLE] = str(os.getpid())
         try:

@@ -78,7 +78,12 @@ def start_kernel(
     a folder that only this user can enter, and not on the network.
     """
     folder, lock = _own_folder()
-    km = AsyncKernelManager(kernel_name=kernel_name, transport="ipc", ip=str(folder / "k"))
+    km = AsyncKernelManager(
+        kernel_name=kernel_name,
+        transport="ipc",
+        ip=str(folder / "k"),
+        connection_file=str(folder / "kernel.json"),
+    )
     vars(km)["runbook_lock"] = lock  # held until end_kernel, or our death
     code = _IMPORTS.format(modules=modules).strip()
     options: dict[str, Any] = {"cwd": str(cwd)} if cwd else {}

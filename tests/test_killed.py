@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -19,6 +22,7 @@ from runbook_lib.seal import sealed_runs
 from runbook_lib.verification import verify
 
 SMALL = ("--users", "60", "--transactions", "1200")
+ORDER = ("completed", "running", "failed", "pending")
 COMMAND = (sys.executable, "-m", "runbook_lib.cli", "run", "-e", "staging")
 
 
@@ -38,6 +42,46 @@ def wait_for_event(home: Path, event: str, seconds: float = 240) -> None:
             return
         time.sleep(0.02)
     raise TimeoutError(f"the run never said {event!r}")
+
+
+def children(pid: int) -> set[int]:
+    """Every process below ``pid``, by the kernel's own table."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
+    pairs = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
+    found = {pid}
+    while more := {child for child, parent in pairs if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+@pytest.mark.corpus
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(12))
+def test_killed_anywhere_then_run_again(wallet: demo.Demo, seed: int) -> None:
+    """The runner, or a kernel, agent or program of its; any signal; before or while it writes."""
+    chance, home = random.Random(seed), wallet.root / "outputs" / "staging"
+    event = chance.choice(["opened", "applying", "applying"])
+    number = chance.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    runner = subprocess.Popen(COMMAND, cwd=wallet.root, start_new_session=True)
+    wait_for_event(home, event)
+    time.sleep(chance.random() * (0.6 if event == "applying" else 20))
+    victims = [runner.pid, *sorted(children(runner.pid))]
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(victims[0] if chance.random() < 0.5 else chance.choice(victims), number)
+    runner.wait(timeout=240)
+    time.sleep(2)
+    for notebook in home.glob("*/*.ipynb"):
+        marks = [
+            cell["metadata"]["papermill"] for cell in json.loads(notebook.read_text())["cells"]
+        ]
+        order = [ORDER.index(mark["status"]) for mark in marks]
+        assert order == sorted(order), notebook.name
+    again = subprocess.run(COMMAND, cwd=wallet.root, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert all(result.ok for result in verify(wallet.root / "outputs"))
+    there, transactions = demo._promised(wallet.addresses["staging"])
+    assert all(there)
+    assert transactions == wallet.transactions["staging"]
 
 
 @pytest.mark.timeout(600)

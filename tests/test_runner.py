@@ -232,6 +232,7 @@ def test_a_runner_that_is_killed_leaves_a_record_that_the_next_run_settles(
     (left,) = (tmp_path / "tmp").glob("runbook-kernel-*")
     run(config, TINY[:1])
     assert not left.exists()
+    assert not list((tmp_path / "tmp").iterdir())
     folder = RunFolder.holding(notebook)
     assert folder is not None
     assert statuses(notebook)[-2:] == ["failed", "pending"]
