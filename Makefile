@@ -33,7 +33,7 @@ test-corpus: setup
 test-fuzz: setup
 	$(BIN)/pytest -n 2 -m "corpus or not corpus" tests/fuzz
 
-# Every fault beside what is usually tried instead; writes docs/scoreboard.md.
+# Every fault beside what is usually tried instead; writes docs/scoreboard.md and .json.
 scoreboard: setup
 	rm -rf build/scoreboard.*
 	-RUNBOOK_SCOREBOARD=$(CURDIR)/build/scoreboard.json $(BIN)/pytest -n 2 tests/faults
