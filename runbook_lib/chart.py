@@ -53,15 +53,14 @@ def strip(phases: Sequence[PhaseResult]) -> str:
     parts, left = [], 0.0
     for item in phases:
         width = item.seconds * scale
-        told = f"<title>{escape(item.phase)}: {item.seconds:.1f} s, {escape(item.status)}</title>"
         parts.append(
             f'<rect class="{escape(item.status)}" x="{left:.1f}" width="{max(width - 1, 1):.1f}" '
-            f'height="8">{told}</rect>'
+            'height="8"/>'
         )
         left += width
     words = ", ".join(f"{item.phase[:2]} {item.seconds:.1f} s" for item in phases)
     return (
-        f'<svg class="strip" viewBox="0 0 141 8" role="img" aria-label="Seconds: {escape(words)}">'
+        f'<svg class="strip" viewBox="0 0 141 8" role="img"><title>Seconds: {escape(words)}</title>'
         f"{''.join(parts)}</svg>"
     )
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from runbook_lib import chart
 from runbook_lib.evidence import RunFolder
 from runbook_lib.files import atomic_write
-from runbook_lib.pages import TEMPLATES, frame, table, word
+from runbook_lib.pages import TEMPLATES, fold, frame, table, word
 from runbook_lib.seal import Sealed, sealed_runs
 
 FILE = "index.html"
 _HEADS = ("Run", "Verdict", "Started (UTC)", "Errors found", "Plan", "Approved by", "Phases")
+SHOWN = chart.LAST  # runs of an environment that are not folded: those of its trend
 # Where a run's first question is answered: the pages' own headings.
 GRAPH = "#Revision-graph"
 DIFFERENCES = "#Objects-that-differ-from-what-the-heads-promise"
@@ -24,14 +25,20 @@ def write(outputs: Path) -> Path:
     """Write ``outputs/index.html``: every environment's runs, the newest first."""
     homes = sorted(item for item in outputs.iterdir() if item.is_dir())
     archive = {home.name: sealed_runs(home) for home in homes}
-    left = {home.name: [f for f in RunFolder.all(home) if not f.sealed] for home in homes}
+    left = {home.name: _others(home, archive[home.name]) for home in homes}
     page = render({name: runs for name, runs in archive.items() if runs or left[name]}, left)
     atomic_write(outputs / FILE, page.encode())
     return outputs / FILE
 
 
+def _others(home: Path, runs: Sequence[Sealed]) -> list[RunFolder]:
+    """Return the runs without a seal that can be read: none may go missing from the page."""
+    known = {run.folder.name for run in runs}
+    return [folder for folder in RunFolder.all(home) if folder.name not in known]
+
+
 def render(archive: Mapping[str, Sequence[Sealed]], left: Mapping[str, Sequence[RunFolder]]) -> str:
-    """Return the page; ``left`` are runs that are not sealed. It links nowhere outside."""
+    """Return the page; ``left`` are the runs without a seal. It links nowhere outside."""
     total = sum(map(len, archive.values()))
     places = " · ".join(
         f'<a href="#{escape(name)}">{escape(name)}</a> ({len(runs)})'
@@ -56,18 +63,24 @@ def _environment(name: str, runs: Sequence[Sealed], left: Sequence[RunFolder]) -
         last = runs[-1].record
         parts.append(f"<p>Last sealed run: {word(last.verdict)}, ended {escape(last.ended)}.</p>")
         parts.append(chart.trend([run.record for run in runs]))
-        parts.append(table(_HEADS, [_row(name, run) for run in reversed(runs)]))
+        rows = [_row(name, run) for run in reversed(runs)]
+        parts.append(table(_HEADS, rows[:SHOWN]))
+        if rows[SHOWN:]:  # a browser lays folded rows out only when somebody looks at them
+            older = table(_HEADS, rows[SHOWN:])
+            parts.append(fold(f"{len(rows) - SHOWN} older runs", older, is_open=False))
     return "\n".join(["<section>", *parts, "</section>"])
 
 
 def _open(run: RunFolder) -> str:
-    """A run that is not sealed: it may still go on, and proves nothing yet."""
+    """A run without a seal that can be read: it may still go on, and proves nothing yet."""
     state = word("waiting") + " for approval" if run.waits else word("open")
+    if run.sealed:
+        state = word("failed") + ": its run.json was changed and cannot be read as a seal"
     base = f"{run.environment}/{run.name}"
     name = f"<code>{escape(run.name)}</code>"
     there = (run.path / "record.html").exists()
     link = f'<a href="{escape(base)}/record.html">{name}</a>' if there else name
-    return f"<p>Not sealed: {link}, {state}.</p>"
+    return f"<p>No seal: {link}, {state}.</p>"
 
 
 def _row(environment: str, run: Sealed) -> tuple[str, ...]:

@@ -307,6 +307,9 @@ def test_an_engineer_steps_through_the_repair_of_staging(
         passed(page, phase)
 
     deployed = passed(page, "05_deployment", keep=True)
+    deployed.save()
+    copies = root / ".runbook" / "lab" / "staging"
+    whole = (copies / "05_deployment.ipynb").read_bytes()
     again = sentence_of(deployed.run("apply-2"))
     assert "Nothing was applied: this plan was applied already" in again
     before = html_of(deployed.cell("verdict-2"))
@@ -319,6 +322,14 @@ def test_an_engineer_steps_through_the_repair_of_staging(
     deployed.close()
     passed(page, "06_prevention")
     passed(page, "90_rollback")
+
+    refused = call(root, "seal", "-e", "staging")
+    assert (refused.returncode, folder.sealed) == (1, False)
+    assert "05_deployment.ipynb shows an error in its cell 05_deployment-gate-2" in refused.stderr
+    (copies / "05_deployment.ipynb").write_bytes(whole)
+    assert call(root, "seal", "-e", "staging").returncode == 0
+    told = call(root, "verify", "-e", "staging").stdout
+    assert told.endswith("files are as sealed, verdict repaired, stepped through by hand.\n")
 
 
 def passed(page: Any, phase: str, keep: bool = False) -> Notebook:
@@ -403,7 +414,9 @@ def test_production_waits_for_a_person_who_names_the_digest(
 
 
 def run(root: Path, environment: str) -> subprocess.CompletedProcess[str]:
+    return call(root, "run", "-e", environment)
+
+
+def call(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     program = str(Path(sys.executable).with_name("runbook"))
-    return subprocess.run(
-        [program, "run", "-e", environment], cwd=root, capture_output=True, text=True, check=False
-    )
+    return subprocess.run([program, *argv], cwd=root, capture_output=True, text=True, check=False)

@@ -77,7 +77,7 @@ def long_audit(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def drawn(name: str, audit: Audit) -> Any:
-    shown = getattr(render, name)(audit)
+    shown = getattr(render, name)(audit, **({"linked": True} if name == "graph" else {}))
     data = {"text/html": shown._repr_html_(), "text/plain": repr(shown)}
     return new_code_cell(
         f"render.{name}(audit)",
@@ -159,6 +159,72 @@ def test_the_index_of_a_thousand_runs_fits_and_can_be_read_by_all(
     assert page.get_by_role("status").inner_text() == f"100 of {RUNS + 1} runs"
     viewer.require_accessible()
     viewer.require_quiet()
+
+
+def test_a_thousand_runs_load_and_filter_quickly(long_index: Path, desk: Viewer) -> None:
+    """Limits for a busy machine of two cores: idle, both are a fraction of it."""
+    page = desk.open(long_index)
+    load = page.evaluate("() => performance.getEntriesByType('navigation')[0].loadEventEnd")
+    times = page.evaluate(TYPED, ["s", "st", "repaired", "20250101T0001", ""])
+    print(f"load {load:.0f} ms; typed {', '.join(f'{time:.0f}' for time in times)} ms")
+    assert load < 5_000
+    assert max(times) < 2_000
+
+
+TYPED = """(texts) => texts.map((text) => {
+  const box = document.getElementById('filter'), begun = performance.now();
+  box.value = text;
+  box.dispatchEvent(new Event('input'));
+  document.body.getBoundingClientRect();
+  return performance.now() - begun;
+})"""
+
+
+def test_the_index_shows_the_trend_and_what_is_one_click_away(
+    run: Path, long_index: Path, desk: Viewer
+) -> None:
+    page = desk.open(long_index)
+    told = page.locator("svg.trend").get_attribute("aria-label")
+    assert told.startswith("Trend, the oldest run first: 30 runs repaired with 5 errors found")
+    row = page.locator("tr", has_text=run.name)
+    for name, heading in (("graph", "Revision graph"), ("differences", "Objects that differ")):
+        row.get_by_role("link", name=name, exact=True).click()
+        place = page.locator(":target")
+        assert heading in place.inner_text()
+        assert place.evaluate(IN_VIEW)
+        page.go_back()
+    row.locator("a[href*='03_cleanup']").filter(has=page.locator("code")).click()
+    assert "The plan that was proven" in page.locator(":target").inner_text()
+    desk.require_quiet()
+
+
+IN_VIEW = "(item) => item.checkVisibility() && item.getBoundingClientRect().top < innerHeight"
+
+
+def test_a_node_of_the_graph_leads_to_its_row(run: Path, long_audit: Path, desk: Viewer) -> None:
+    page = desk.open(run / "02_audit.html")
+    page.get_by_role("link", name="add_trading_models: to its row").click()
+    assert page.locator("th:target").inner_text().strip() == "add_trading_models"
+    assert page.locator("th:target").evaluate(IN_VIEW)
+    page = desk.open(long_audit)
+    link = page.get_by_role("link", name=": to its row").first
+    link.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("th:target").evaluate(IN_VIEW), "also where the row was folded away"
+    desk.require_quiet()
+
+
+def test_the_change_record_prints_whole(run: Path, desk: Viewer) -> None:
+    page = desk.open(run / "record.html")
+    folded = page.locator("details:not([open]) > :not(summary)").first
+    assert not folded.evaluate(HIGH)
+    page.emulate_media(media="print")
+    assert folded.evaluate(HIGH), "what is folded on the screen is printed"
+    assert not page.locator("nav").first.is_visible()
+    assert len(page.pdf(format="A4")) > 20_000
+
+
+HIGH = "(item) => item.getBoundingClientRect().height > 20"
 
 
 def test_an_audit_of_160_revisions_stays_usable(long_audit: Path, viewer: Viewer) -> None:
