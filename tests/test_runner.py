@@ -318,6 +318,15 @@ class TestPages:
             assert str(Path(config).parent) not in text
             assert sys.prefix not in text
 
+    def test_no_run_goes_missing_from_the_index(self, environment: Environment) -> None:
+        left, changed = (RunFolder.open(environment, "new") for _ in range(2))
+        seal(changed, verdict="healthy", phases=[], scrub=scrub_for(environment))
+        (changed.path / "run.json").write_text("{}")
+        page = index.write(environment.outputs).read_text()
+        assert f'{left.name}</code>, <span class="word open">open' in page
+        assert f"{changed.name}</code>, " in page
+        assert "its run.json was changed and cannot be read as a seal" in page
+
     def test_a_thousand_runs_are_listed_in_seconds(self, environment: Environment) -> None:
         folder = RunFolder.open(environment, "new")
         phases = [PhaseResult(phase=name, status="passed", sentence="x") for name in TINY]
@@ -330,5 +339,5 @@ class TestPages:
         begun = time.monotonic()
         page = index.write(environment.outputs).read_text()
         assert time.monotonic() - begun < 5
-        assert page.count("<tr>") == 1002
+        assert page.count("<tr>") == 1003, "1,001 runs, and the heads of the last and the older"
         assert sealed.folder.name in page
