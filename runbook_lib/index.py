@@ -47,10 +47,10 @@ def render(archive: Mapping[str, Sequence[Sealed]], left: Mapping[str, Sequence[
     head = (
         "<h1>Runs</h1>\n<p class='soft'>Every sealed run, made from its run.json. "
         "Re-compute all digests with <code>runbook verify</code>.</p>\n"
-        f'<nav aria-label="Environments"><p>{places}</p></nav>\n'
         '<label for="filter">Filter</label> <span class="soft">(press / to jump here)</span><br>\n'
         '<input id="filter" type="search" placeholder="environment, verdict, digest, name …">\n'
-        f'<p class="soft" id="told" role="status">{total} of {total} runs</p>'
+        f'<p class="soft" id="told" role="status">{total} of {total} runs</p>\n'
+        f'<nav aria-label="Environments"><p>{places}</p></nav>'
     )
     parts = [_environment(name, runs, left.get(name, ())) for name, runs in archive.items()]
     script = (TEMPLATES / "filter.js").read_text()

@@ -258,7 +258,7 @@ def test_the_keyboard_reaches_the_filter_and_the_links(long_index: Path, desk: V
     page.keyboard.type("staging 20250101T000007Z")
     assert page.get_by_role("status").inner_text() == f"1 of {RUNS + 1} runs"
     reached = {}
-    for _ in range(10):
+    for _ in range(14):
         page.keyboard.press("Tab")
         link, outline = page.evaluate(FOCUS)
         reached[link] = outline
