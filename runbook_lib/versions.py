@@ -175,7 +175,7 @@ def shape_statements(table: VersionRows, rows: Sequence[str]) -> tuple[str, ...]
     width = max(32, longest)
     if table.rows is None:
         return (
-            f"CREATE TABLE {name} (version_num VARCHAR({width}) NOT NULL, "
+            f"CREATE TABLE IF NOT EXISTS {name} (version_num VARCHAR({width}) NOT NULL, "
             f"CONSTRAINT {key} PRIMARY KEY (version_num))",
         )
     statements = []
