@@ -23,6 +23,7 @@ from runbook_lib.findings import Finding, finding
 from runbook_lib.forensics import Audit, Drift, RevisionVerdict, Target
 from runbook_lib.graph import Revision, RevisionGraph
 from runbook_lib.hypotheses import Trial
+from runbook_lib.identifiers import toml
 from runbook_lib.versions import VersionRows
 
 
@@ -299,7 +300,7 @@ def _drift_findings(drift: Collection[Drift], seen: Observations) -> Iterable[Fi
 def decision_advice(item: Drift, environment: str) -> str:
     """Say which line of runbook.toml decides about a drifted object."""
     return (
-        f'Decide in runbook.toml, [environments.{environment}.drift]: "{item.object}" = '
+        f"Decide in runbook.toml, [environments.{environment}.drift]: {toml(item.object)} = "
         '"adopt" (the tree takes it over), "revert" (the database goes back) or "ignore".'
     )
 

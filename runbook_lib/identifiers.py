@@ -6,6 +6,7 @@ such word is quoted, whatever the server.
 
 from __future__ import annotations
 
+import json
 import re
 
 from runbook_lib.catalog import parts
@@ -79,6 +80,11 @@ def literal(text: str) -> str:
     """Return ``text`` as an SQL string literal."""
     body = text.replace("'", "''")
     return "E'" + body.replace("\\", "\\\\") + "'" if "\\" in body else f"'{body}'"
+
+
+def toml(text: str) -> str:
+    """Return ``text`` as a TOML string, for a line that somebody is to write into runbook.toml."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def identifier(bare: str) -> str:

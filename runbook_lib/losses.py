@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from runbook_lib.catalog import parts, split
 from runbook_lib.fingerprints import DERIVED, SEQUENCE, Place
-from runbook_lib.identifiers import key_name, spelled, unquoted
+from runbook_lib.identifiers import key_name, spelled, toml, unquoted
 from runbook_lib.plan import Plan, Step
 from runbook_lib.survival import TableProof
 
@@ -104,7 +104,7 @@ def lost(plan: Plan, proofs: Iterable[TableProof]) -> tuple[str, ...]:
 
 def losing(keys: Sequence[str], environment: str) -> str:
     """Say what would be lost, and how a person allows it."""
-    listed = ", ".join(f'"{key}"' for key in keys)
+    listed = ", ".join(map(toml, keys))
     return (
         f"The data of {_shown(keys)} would be lost, and by itself the runbook loses none. If "
         f"revisions are meant to drop it, say may_lose = [{listed}] in "
