@@ -19,9 +19,10 @@ import texts
 
 from runbook_lib import cli, config, errors, seal
 from runbook_lib.backup import Backup
+from runbook_lib.codes import CODES, Area
 from runbook_lib.config import Alerts, Check, Environment, ProjectSettings
 from runbook_lib.evidence import PhaseResult
-from runbook_lib.findings import CODES, Area, Finding
+from runbook_lib.findings import Finding
 from runbook_lib.fleet import FleetRow
 from runbook_lib.forensics import Audit, Executed, Verdict
 from runbook_lib.going_back import Rollback

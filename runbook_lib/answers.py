@@ -91,6 +91,7 @@ def revision(event: Event, masked: Sequence[str]) -> RevisionReplay:
         commits_inside=event.get("commits_inside", False),
         autocommit=event.get("autocommit", False),
         lost=event.get("lost", False),
+        asks=event.get("asks", False),
         error=redact(event.get("error", ""), masked),
     )
 

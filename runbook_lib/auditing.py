@@ -9,21 +9,25 @@ from runbook_lib import (
     artifacts,
     branches,
     differences,
+    doubts,
     hypotheses,
     inference,
+    notices,
     remedies,
     revisions,
     verdicts,
     versions,
 )
 from runbook_lib import graph as graphs
+from runbook_lib.branches import History
 from runbook_lib.catalog import Catalog, split, table_of, without
 from runbook_lib.effects import Replay, RevisionReplay
 from runbook_lib.findings import Finding, finding
 from runbook_lib.forensics import Audit, Drift, RevisionVerdict, Target
 from runbook_lib.graph import Revision, RevisionGraph
-from runbook_lib.hypotheses import Trial
+from runbook_lib.hypotheses import Explanation, Trial
 from runbook_lib.identifiers import toml
+from runbook_lib.inference import Inference
 from runbook_lib.versions import VersionRows
 
 
@@ -36,7 +40,9 @@ class Observations:
     version table; ``ignore`` are patterns of object keys that the environment declares ignored,
     ``stated`` is what it says of revisions that leave no trace. ``pinned``: the version table's
     schema is configured. ``mended`` are revisions that the repair lets run, with the error they
-    had. ``filled`` are keys of unexplained tables and columns that hold data.
+    had. ``filled`` are keys of unexplained tables and columns that hold data. ``branch`` is the
+    target that was replayed; ``histories`` are those that exclude one another, if no branch is
+    named: then ``branch`` is the one that is proven, or nothing is concluded of any of them.
     """
 
     environment: str
@@ -53,17 +59,29 @@ class Observations:
     pinned: bool = False
     mended: Mapping[str, str] = field(default_factory=dict)
     filled: tuple[str, ...] = ()
+    branch: str = "heads"
+    histories: tuple[History, ...] = ()
+
+    @property
+    def undecided(self) -> bool:
+        """Whether histories exclude one another and the schema proves none of them."""
+        return bool(self.histories) and sum(item.proven for item in self.histories) != 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusions:
-    """What the plan needs of an audit, in the ids of the loadable tree."""
+    """What the plan needs of an audit, in the ids of the loadable tree.
+
+    ``staying`` are the objects among ``expected`` that a revision takes away and that may have been
+    made again since, outside of Alembic.
+    """
 
     verdicts: Mapping[str, RevisionVerdict]
     drift: tuple[Drift, ...]
     live: Catalog
     expected: Catalog
     names: Mapping[str, str]
+    staying: Catalog
 
 
 def conclude(seen: Observations, trial: Trial = lambda names: None) -> Conclusions:
@@ -82,12 +100,42 @@ def conclude(seen: Observations, trial: Trial = lambda names: None) -> Conclusio
         stated={seen.renamed.get(name, name): ran for name, ran in seen.stated.items()},
     )
     judged = verdicts.judge(case)
-    explained = hypotheses.explain(case, judged, found, trial)
+    explained = _heard(hypotheses.explain(case, judged, found, trial), known)
     if explained:
         judged = verdicts.judge(replace(case, proven=explained.ran))
     made_alone = explained.made if explained else None
     drift = differences.find_drift(replay, live, known, judged, names, made_alone)
-    return Conclusions(verdicts=judged, drift=drift, live=live, expected=replay.final, names=names)
+    if seen.undecided:
+        judged, drift = {}, ()
+    staying = _staying(live, known, judged)
+    return Conclusions(
+        verdicts=judged,
+        drift=drift,
+        live=live,
+        expected=Catalog(objects={**replay.final.objects, **staying.objects}),
+        names=names,
+        staying=staying,
+    )
+
+
+def _heard(explained: Explanation | None, known: Inference) -> Explanation | None:
+    """Over an inferred baseline a trial tells nothing of a revision whose traces prove nothing."""
+    if explained is None:
+        return None
+    open_ones = known.doubts.asking | known.doubts.droppers
+    ran = {name: word for name, word in explained.ran.items() if name not in open_ones}
+    return replace(explained, ran=ran)
+
+
+def _staying(live: Catalog, known: Inference, judged: Mapping[str, RevisionVerdict]) -> Catalog:
+    """What revisions take away and the database has, where it may have been made again since."""
+    gone = {name for name, one in judged.items() if one.executed == "no" or one.implied == "no"}
+    return doubts.kept(known.doubts.contested, live, gone)
+
+
+def promised(final: Catalog, drawn: Conclusions) -> Catalog:
+    """What heads that make ``final`` promise to this database."""
+    return Catalog(objects={**final.objects, **drawn.staying.objects})
 
 
 def _recorded(seen: Observations) -> frozenset[str]:
@@ -120,6 +168,8 @@ def build_audit(seen: Observations, drawn: Conclusions) -> Audit:
     found = [
         *revisions.tree_findings(seen.graph, seen.rows.width),
         *_replay_findings(seen),
+        *notices.of_baseline(seen.replay.inferred, judged),
+        *notices.of_histories(seen.environment, seen.histories),
         *versions.row_findings(
             seen.rows,
             seen.graph,
@@ -164,8 +214,10 @@ def _in_own_words(
     for revision in seen.graph.revisions:
         verdict = judged.get(new_ids.get(revision.file, ""))
         if verdict is None:
-            error = unreadable.get(revision.file, "its file is not in the replayed tree")
-            own.append(_unjudged(revision, error, revision.revision_id in seen.rows.ids))
+            reason = _aside(seen) or "It could not be replayed: " + unreadable.get(
+                revision.file, "its file is not in the replayed tree"
+            )
+            own.append(_unjudged(revision, reason, revision.revision_id in seen.rows.ids))
         else:
             own.append(
                 replace(
@@ -178,7 +230,17 @@ def _in_own_words(
     return tuple(own)
 
 
-def _unjudged(revision: Revision, error: str, recorded: bool) -> RevisionVerdict:
+def _aside(seen: Observations) -> str:
+    """Why revisions that load are not judged, or "": they are no part of the history."""
+    if seen.undecided:
+        return "Several histories exclude one another, and the schema proves none of them."
+    if seen.branch in ("heads", "head"):
+        return ""
+    why = ", which the schema proves" if seen.histories else ""
+    return f"It is not in the history of {seen.branch}{why}."
+
+
+def _unjudged(revision: Revision, reason: str, recorded: bool) -> RevisionVerdict:
     return RevisionVerdict(
         revision_id=revision.revision_id,
         down_revisions=revision.down_revisions,
@@ -188,7 +250,7 @@ def _unjudged(revision: Revision, error: str, recorded: bool) -> RevisionVerdict
         recorded=recorded,
         executed="unknowable",
         verdict="unknowable",
-        reason=f"It could not be replayed: {error}",
+        reason=reason,
         evidence=(),
         effects=(),
         touches_rows=False,
@@ -213,9 +275,8 @@ def _replay_findings(seen: Observations) -> Iterable[Finding]:
         own = names.get(run.revision_id, run.revision_id)
         if run.status == "failed" and cannot_be_imported(run):
             yield finding("unloadable-file", own, f"{own} cannot be imported: {run.error}")
-        elif run.status == "failed" and (other := branches.rival(run, seen.loadable, seen.replay)):
-            text = f"{own} and {other} make the same object in histories with different bases; "
-            yield finding("exclusive-bases", own, f"{text}only one can have run: {run.error}")
+        elif run.status == "failed" and branches.rival(run, seen.loadable, seen.replay):
+            continue  # see of_histories
         elif run.status == "failed":
             yield finding("not-replayable", own, f"{own} fails in the replay: {run.error}")
         if run.revision_id in seen.mended:

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from runbook_lib import graph as graphs
 from runbook_lib.effects import Replay, RevisionReplay
 from runbook_lib.errors import ConfigurationError
 from runbook_lib.graph import RevisionGraph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """One of several histories that exclude one another: ``target`` is Alembic's name for it.
+
+    ``unexplained`` counts the objects of the database that it does not explain; ``proven``: it
+    explains all of them, and something of it is there.
+    """
+
+    base: str
+    target: str
+    unexplained: int
+    proven: bool
 
 
 def heads_of(graph: RevisionGraph, target: str) -> tuple[str, ...]:
@@ -50,3 +65,25 @@ def rival(run: RevisionReplay, graph: RevisionGraph, replay: Replay) -> str:
         if name and apart and name[1] in made:
             return other.revision_id
     return ""
+
+
+def told(histories: Sequence[History]) -> str:
+    """Say which histories exclude one another, and which of them the schema proves."""
+    proven = [item.target for item in histories if item.proven]
+    names = ", ".join(item.target for item in histories)
+    text = f"The histories {names} make the same objects, so only one of them can have run. "
+    if len(proven) == 1:
+        return f"{text}The schema proves {proven[0]}: it explains every object of the database."
+    if proven:
+        return f"{text}The schema does not decide: {' and '.join(proven)} explain it equally."
+    counts = ", ".join(f"{item.target} differs in {item.unexplained}" for item in histories)
+    return f"{text}The schema proves none of them; objects in which it differs: {counts}."
+
+
+def advice(environment: str, histories: Sequence[History]) -> str:
+    """Return the line for runbook.toml that names the branch."""
+    proven = [item.target for item in histories if item.proven]
+    where = f"[environments.{environment}] of runbook.toml"
+    if len(proven) == 1:
+        return f'Put branch = "{proven[0]}" into {where}.'
+    return f'Find out which one this database follows, and put branch = "…@head" into {where}.'

@@ -179,7 +179,7 @@ def read_back(phase: Phase, done: Deployment) -> Deployment:
     """Read the target again on a new connection, run the checks on it, and watch it."""
     plan = phase.read("plan", Plan)
     seen = phase.look()
-    bench = reading.bench(phase, reading.read(phase))
+    bench = reading.bench(phase, reading.read(phase, reading.inferred_before(phase)))
     differing = rehearsal.different(bench.expected, seen.live, bench.ignore)
     tables = _compare(phase)
     checks = proving.run_checks(phase.environment, phase.project, phase.dsn, on_target=True)

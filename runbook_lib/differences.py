@@ -155,7 +155,17 @@ def _lost(
         if key in live.objects or _owner_gone(key, aspects, live):
             continue
         verdict = verdicts.get(writers.get(key, ""))
-        by_hand = verdict is None or (verdict.executed == "partly" and mostly_there(verdict))
+        if verdict and _recorded_in_vain(verdict):
+            yield Drift(
+                object=key,
+                kind="missing",
+                aspect="",
+                expected=describe(key, aspects) or "present",
+                found="absent",
+                note=f"{verdict.revision_id} is recorded, and makes it when it runs here.",
+            )
+            continue
+        by_hand = verdict is None or _ran_as_a_whole(verdict)
         if by_hand and (verdict is None or verdict.revision_id in atomic):
             yield Drift(
                 object=key,
@@ -167,6 +177,17 @@ def _lost(
                 if verdict
                 else "The baseline has it.",
             )
+
+
+def _ran_as_a_whole(verdict: RevisionVerdict) -> bool:
+    partly = verdict.executed == "partly" and mostly_there(verdict)
+    return partly or verdict.executed == "yes"
+
+
+def _recorded_in_vain(verdict: RevisionVerdict) -> bool:
+    """Whether nothing proves that a recorded revision ran, and what it makes is not there."""
+    against = any(item.speaks == "against" for item in verdict.evidence)
+    return verdict.recorded and verdict.executed == "unknowable" and against
 
 
 def _owner_gone(key: str, aspects: Aspects, live: Catalog) -> bool:

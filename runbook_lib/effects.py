@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from runbook_lib.artifacts import Artifact
-from runbook_lib.catalog import Catalog, ObjectChange
+from runbook_lib.catalog import Aspects, Catalog, ObjectChange
 
 ReplayStatus = Literal["replayed", "failed", "skipped"]
 
@@ -18,7 +19,8 @@ class RevisionReplay:
     ``seconds`` is wall time; ``rows`` counts rows that INSERT, UPDATE, DELETE and COPY
     touched; ``commits_inside``: Alembic's own transaction ended inside the revision;
     ``autocommit``: it opened an ``autocommit_block``; ``lost``: Alembic reports it as done and
-    leaves it in a transaction that nobody commits.
+    leaves it in a transaction that nobody commits; ``asks``: it looked at the schema while it
+    ran, so what it does may depend on what it finds.
     """
 
     revision_id: str
@@ -31,12 +33,30 @@ class RevisionReplay:
     commits_inside: bool = False
     autocommit: bool = False
     lost: bool = False
+    asks: bool = False
     error: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inferred(Artifact):
+    """A baseline read off the live catalog, because revisions need what no revision makes.
+
+    ``statements`` make it in an empty database; one that fails there is left out. ``objects`` are
+    the live objects it holds; ``assumed`` are keys of objects that the live database has not, which
+    stand in it only so that the revisions which remove them can run.
+    """
+
+    statements: tuple[str, ...]
+    objects: Mapping[str, Aspects]
+    assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Replay(Artifact):
-    """A whole replay: the baseline's catalog, and the revisions in the order in which they ran."""
+    """A whole replay: the baseline's catalog, and the revisions in the order in which they ran.
+
+    ``inferred`` is how the baseline was made, where nobody gave one and the tree needs one.
+    """
 
     baseline: Catalog
     baseline_origin: Literal["empty", "given", "inferred"]
@@ -44,3 +64,4 @@ class Replay(Artifact):
     final: Catalog
     server_version: str
     cached: bool = False
+    inferred: Inferred | None = None

@@ -10,9 +10,10 @@ stays open when they say nothing. A value that stands nowhere is drift and speak
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runbook_lib.catalog import Aspects, Catalog, split, table_of
+from runbook_lib.doubts import Doubts, doubts
 from runbook_lib.effects import Replay
 
 ABSENT = "\0absent"
@@ -32,12 +33,16 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """The values that one aspect of one object had, oldest first, and its live value."""
+    """The values that one aspect of one object had, oldest first, and its live value.
+
+    ``owner`` is the table that the object is part of, or "".
+    """
 
     object: str
     aspect: str
     links: tuple[Link, ...]
     live: str
+    owner: str = ""
 
     def places(self) -> tuple[int, ...]:
         """Return the indexes of the links whose value is the live one; none for drift."""
@@ -46,13 +51,17 @@ class Chain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Testimony:
-    """What one chain says of one revision: its effect is there (``ran``) or is not."""
+    """What one chain says of one revision: its effect is there (``ran``) or is not.
+
+    ``proves`` is False where a baseline that was only inferred lets it say nothing.
+    """
 
     revision_id: str
     object: str
     aspect: str
     expected: str
     ran: bool
+    proves: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,31 +69,35 @@ class Inference:
     """All testimonies, the chains that stay open, and those whose live value stands nowhere.
 
     ``torn`` are revisions that can stop half-way and would have written an open chain in between:
-    whether they came so far, nothing tells.
+    whether they came so far, nothing tells. ``unproven`` are testimonies that prove nothing,
+    ``doubts`` why.
     """
 
     testimonies: tuple[Testimony, ...]
     ambiguous: tuple[Chain, ...]
     drifted: tuple[Chain, ...]
     torn: frozenset[str] = frozenset()
+    unproven: tuple[Testimony, ...] = ()
+    doubts: Doubts = field(default_factory=Doubts)
 
 
 def infer(replay: Replay, live: Catalog) -> Inference:
     """Decide every chain of ``replay`` against the ``live`` catalog."""
-    chains = build_chains(replay, live)
-    drifted = tuple(chain for chain in chains if not chain.places())
+    unsure = doubts(replay, live)
+    chains = [one for one in build_chains(replay, live) if one.object not in unsure.contested]
     options = {chain: chain.places() for chain in chains if chain.places()}
     whole = frozenset(
         r.revision_id for r in replay.revisions if not (r.autocommit or r.commits_inside)
     )
-    settled = _settle(options, whole)
-    testimonies = [t for chain, places in settled.items() for t in _testify(chain, places)]
-    ambiguous = tuple(chain for chain, places in settled.items() if len(places) > 1)
+    settled = _settle(options, whole, unsure)
+    said = [t for chain, places in settled.items() for t in _testify(chain, places, unsure)]
     return Inference(
-        testimonies=tuple(testimonies),
-        ambiguous=ambiguous,
-        drifted=drifted,
+        testimonies=tuple(item for item in said if item.proves),
+        ambiguous=tuple(chain for chain, places in settled.items() if len(places) > 1),
+        drifted=tuple(chain for chain in chains if not chain.places()),
         torn=_torn(settled) - whole,
+        unproven=tuple(item for item in said if not item.proves),
+        doubts=unsure,
     )
 
 
@@ -137,7 +150,8 @@ def _chains_of(
     for name in names:
         links = _links(history, name)
         if len(links) > 1 or name != EXISTENCE or live is None:
-            yield Chain(object=key, aspect=name, links=links, live=_value(live, name))
+            owner = table_of(key, next(iter([live, *states])) or {})
+            yield Chain(object=key, aspect=name, links=links, live=_value(live, name), owner=owner)
 
 
 def _links(history: Sequence[tuple[str, Aspects | None]], aspect: str) -> tuple[Link, ...]:
@@ -159,7 +173,7 @@ def _value(state: Aspects | None, aspect: str) -> str:
 
 
 def _settle(
-    options: Mapping[Chain, tuple[int, ...]], whole: frozenset[str]
+    options: Mapping[Chain, tuple[int, ...]], whole: frozenset[str], unsure: Doubts
 ) -> dict[Chain, tuple[int, ...]]:
     """Narrow the options of every chain until no testimony decides any further one.
 
@@ -167,7 +181,7 @@ def _settle(
     """
     settled = dict(options)
     while True:
-        ran, did_not = (said & whole for said in _known(settled))
+        ran, did_not = (said & whole for said in _known(settled, unsure))
         narrowed = {
             chain: _consistent(chain, places, ran, did_not) if len(places) > 1 else places
             for chain, places in settled.items()
@@ -177,13 +191,16 @@ def _settle(
         settled = narrowed
 
 
-def _known(settled: Mapping[Chain, tuple[int, ...]]) -> tuple[frozenset[str], frozenset[str]]:
+def _known(
+    settled: Mapping[Chain, tuple[int, ...]], unsure: Doubts
+) -> tuple[frozenset[str], frozenset[str]]:
     """Return the revisions that only ever ran, and those that only ever did not."""
     said = {True: set[str](), False: set[str]()}
     for chain, places in settled.items():
         if len(places) == 1:
-            for testimony in _testify(chain, places):
-                said[testimony.ran].add(testimony.revision_id)
+            for testimony in _testify(chain, places, unsure):
+                if testimony.proves:
+                    said[testimony.ran].add(testimony.revision_id)
     return frozenset(said[True] - said[False]), frozenset(said[False] - said[True])
 
 
@@ -199,7 +216,7 @@ def _consistent(
     return kept or places
 
 
-def _testify(chain: Chain, places: tuple[int, ...]) -> list[Testimony]:
+def _testify(chain: Chain, places: tuple[int, ...], unsure: Doubts) -> list[Testimony]:
     """Say what a chain proves: its last writer if decided, and everybody after all places."""
     last = max(places)
     said = [(link, False) for link in chain.links[last + 1 :]]
@@ -212,6 +229,9 @@ def _testify(chain: Chain, places: tuple[int, ...]) -> list[Testimony]:
             aspect=chain.aspect,
             expected=link.value,
             ran=ran,
+            proves=unsure.hears(
+                link.writer, chain.object, chain.owner, absent=link.value == ABSENT
+            ),
         )
         for link, ran in said
         if link.writer != BASELINE

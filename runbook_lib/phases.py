@@ -26,6 +26,8 @@ from runbook_lib.reading import (
     Reading,
     bench,
     dump_of,
+    inferred_before,
+    promised_by,
     read,
     replay_tree,
     require_plan,
@@ -124,10 +126,14 @@ def rehearse(phase: Phase, plans: Sequence[Plan]) -> tuple[Plan | None, Rehearsa
         where,
         plans,
         refused,
-        lambda plan: replay_tree(phase, found.tree, plan.edits).final,
+        lambda plan: promised_by(
+            found, replay_tree(phase, found.tree, plan.edits, found.seen.replay.inferred)
+        ),
     )
     if plan:
         phase.write("plan", plan)
+        if found.seen.replay.inferred:
+            phase.write("baseline", found.seen.replay.inferred)
         phase.folder.write_text("repair.patch", edits.patch(plan.edits))
     return plan, result
 
@@ -157,7 +163,7 @@ def validate(phase: Phase) -> Validation:
     """Prove the repaired clone, and rehearse both ways back."""
     done = phase.read("03_cleanup", Cleanup)
     plan = require_plan(done)
-    where = bench(phase, read(phase))
+    where = bench(phase, read(phase, inferred_before(phase)))
     with phase.reading() as connection:
         number = connection.server_version
     repaired = phase.scratch.dsn(done.rehearsal.clone)

@@ -13,6 +13,8 @@ from runbook_lib import (
     choices,
     differences,
     edits,
+    histories,
+    inferring,
     observation,
     rehearsal,
     trial,
@@ -23,7 +25,7 @@ from runbook_lib.auditing import Conclusions, Observations
 from runbook_lib.backup import Backup
 from runbook_lib.catalog import Aspects, Catalog, without
 from runbook_lib.edits import TreeRepair
-from runbook_lib.effects import Replay
+from runbook_lib.effects import Inferred, Replay
 from runbook_lib.errors import GateError
 from runbook_lib.graph import SourceTree
 from runbook_lib.observation import Look
@@ -57,10 +59,11 @@ class Cleanup(Artifact):
     rehearsal: Rehearsal
 
 
-def read(phase: Phase) -> Reading:
+def read(phase: Phase, inferred: Inferred | None = None) -> Reading:
     """Read tree, version rows and live catalog, replay the tree, and conclude.
 
     Where the tree can be repaired in several ways, the one that the database proves is taken.
+    ``inferred`` is a baseline that was inferred before the database was changed.
     """
     tree, seen = phase.project.collect(), phase.look()
     rows, width = seen.versions.ids, seen.versions.width or 255
@@ -70,6 +73,8 @@ def read(phase: Phase) -> Reading:
         found = _draw(phase, tree, seen, edits.repair_tree(tree, rows=rows, width=width, keep=keep))
     if found.repair.answers and _failing(found):
         found = _alternative(phase, found, seen, keep)
+    if histories.excluding(found.seen.loadable, found.seen.replay):
+        return _with_filled(phase, _one_history(phase, found, seen))
     while split := choices.split_enums(found.seen, found.tree, found.repair):
         tried = _draw(phase, tree, seen, split)
         if not _fewer_fail(tried, found):
@@ -77,22 +82,58 @@ def read(phase: Phase) -> Reading:
         found = tried
     if found.repair.stands_in:
         found = _explained(phase, found, seen)
+    if not found.repair.stands_in and not edits.replay_only(found.repair.edits):
+        found = _based(phase, found, seen, inferred)
     return _with_filled(phase, found)
 
 
-def _draw(phase: Phase, tree: SourceTree, seen: Look, repair: TreeRepair) -> Reading:
-    """Replay the tree as ``repair`` leaves it, and conclude."""
+def _one_history(phase: Phase, found: Reading, seen: Look) -> Reading:
+    """Replay every history by itself, and go on with the one that the schema proves."""
+    told = []
+    for base, target in histories.targets(found.seen.loadable).items():
+        tried = _draw(phase, found.tree, seen, found.repair, branch=target)
+        told.append((histories.weigh(base, target, tried.seen, tried.drawn), tried.seen))
+    settled = histories.settled(found.seen, told)
+    return replace(found, seen=settled, drawn=auditing.conclude(settled))
+
+
+def _based(phase: Phase, found: Reading, seen: Look, known: Inferred | None) -> Reading:
+    """Read again over an inferred baseline, where the tree needs one that nobody gave."""
+    plain = found.seen.replay
+    if not inferring.needed(plain):
+        return found
+    if known:
+        replay = replay_tree(phase, found.tree, found.repair.edits, known)
+    else:
+        live = without(seen.live, ignored(phase))
+        job = _job(phase, found.tree, found.repair.edits)
+        replay = inferring.infer(job, live, plain)
+    if replay.inferred is None:
+        return found
+    return _draw(phase, found.tree, seen, found.repair, replay)
+
+
+def _draw(
+    phase: Phase,
+    tree: SourceTree,
+    seen: Look,
+    repair: TreeRepair,
+    replay: Replay | None = None,
+    branch: str = "",
+) -> Reading:
+    """Replay the tree as ``repair`` leaves it, as far as the branch needs it, and conclude."""
     environment = phase.environment
-    job = _job(phase, tree, repair.edits)
-    replay = replays.replay(job)
+    branch = branch or environment.branch
+    job = _job(phase, tree, repair.edits, branch)
+    replay = replay or replays.replay(job)
+    job = replays.based(job, replay.inferred) if replay.inferred else job
     observations = Observations(
         environment=environment.name,
         target=seen.target,
         tree_digest=tree.digest,
         graph=parse_tree(tree),
-        loadable=branches.restrict(
-            parse_tree(edits.apply_edits(tree, repair.edits)), environment.branch
-        ),
+        loadable=branches.restrict(parse_tree(edits.apply_edits(tree, repair.edits)), branch),
+        branch=branch,
         renamed=repair.renamed,
         rows=seen.versions,
         live=seen.live,
@@ -177,21 +218,39 @@ def _grants(replay: Replay) -> Iterator[Aspects]:
                 yield from (side for side in (change.before, change.after) if side)
 
 
-def replay_tree(phase: Phase, tree: SourceTree, overlay: Sequence[edits.FileEdit]) -> Replay:
+def replay_tree(
+    phase: Phase,
+    tree: SourceTree,
+    overlay: Sequence[edits.FileEdit],
+    inferred: Inferred | None = None,
+) -> Replay:
     """Replay the tree with ``overlay`` laid over it; cached by content."""
-    return replays.replay(_job(phase, tree, overlay))
+    job = _job(phase, tree, overlay)
+    return replays.replay(replays.based(job, inferred) if inferred else job)
 
 
-def _job(phase: Phase, tree: SourceTree, overlay: Sequence[edits.FileEdit]) -> replays.Job:
+def _job(
+    phase: Phase, tree: SourceTree, overlay: Sequence[edits.FileEdit], branch: str = ""
+) -> replays.Job:
     return replays.make_job(
         phase.project,
         edits.apply_edits(tree, overlay),
         phase.scratch,
         edits=tuple(overlay),
-        target=phase.environment.branch,
+        target=branch or phase.environment.branch,
         cache_folder=phase.environment.state_folder / "replays",
         exclude=(".".join(phase.version_table),),
     )
+
+
+def inferred_before(phase: Phase) -> Inferred | None:
+    """Return the baseline that this run's plan was made over, if it was inferred."""
+    return phase.read("baseline", Inferred) if phase.folder.has("baseline") else None
+
+
+def promised_by(found: Reading, replay: Replay) -> Catalog:
+    """Return what the heads of a replayed tree promise to this database."""
+    return auditing.promised(replay.final, found.drawn)
 
 
 def bench(phase: Phase, found: Reading) -> Bench:
@@ -199,7 +258,7 @@ def bench(phase: Phase, found: Reading) -> Bench:
     versions = found.seen.rows.table
     tables = tuple(item for item in backup.fingerprints if item.table != versions)
     promised = rehearsal.expected_after(
-        found.seen.replay.final, found.seen.live, phase.environment.drift
+        found.drawn.expected, found.seen.live, phase.environment.drift
     )
     return Bench(
         environment=phase.environment,

@@ -7,7 +7,8 @@ from collections.abc import Collection
 from runbook_lib import graph as graphs
 from runbook_lib import versions
 from runbook_lib.auditing import cannot_be_imported
-from runbook_lib.branches import rival
+from runbook_lib.branches import advice, rival, told
+from runbook_lib.corrections import missing
 from runbook_lib.edits import replay_only
 from runbook_lib.effects import RevisionReplay
 from runbook_lib.forensics import Drift, RevisionVerdict
@@ -21,6 +22,7 @@ def refusals(situation: Situation) -> tuple[Refusal, ...]:
         *_unreadable(situation),
         *_ahead(situation),
         *_second_table(situation),
+        *_several_histories(situation),
         *_unreplayed(situation),
         *_unexplained(situation),
     )
@@ -30,6 +32,7 @@ def refusals(situation: Situation) -> tuple[Refusal, ...]:
         *_half_done_data(situation),
         *_committed_before(situation),
         *_contradicted_data(situation),
+        *_unproven(situation),
     )
 
 
@@ -85,11 +88,19 @@ def _unreplayed(situation: Situation) -> list[Refusal]:
         Refusal(
             code=_why_unreplayed(situation, run),
             reason=f"{run.revision_id} fails in the replay, so what it promises is unknown: "
-            f"{run.error}{_restore(situation)}{_name_branch(situation, run)}",
+            f"{run.error}{_restore(situation)}{_base(situation, run)}",
         )
         for run in situation.seen.replay.revisions
-        if run.status == "failed"
+        if run.status == "failed" and not rival(run, situation.seen.loadable, situation.seen.replay)
     ]
+
+
+def _several_histories(situation: Situation) -> list[Refusal]:
+    seen = situation.seen
+    if not seen.histories:
+        return []
+    reason = f"{told(seen.histories)} {advice(seen.environment, seen.histories)}"
+    return [Refusal(code="exclusive-bases", reason=reason)]
 
 
 def _why_unreplayed(situation: Situation, run: RevisionReplay) -> str:
@@ -97,20 +108,18 @@ def _why_unreplayed(situation: Situation, run: RevisionReplay) -> str:
         return "dangling-parent"
     if cannot_be_imported(run):
         return "unloadable-file"
-    return "exclusive-bases" if _rival(situation, run) else "not-replayable"
+    return "not-replayable"
 
 
-def _rival(situation: Situation, run: RevisionReplay) -> str:
-    return rival(run, situation.seen.loadable, situation.seen.replay)
-
-
-def _name_branch(situation: Situation, run: RevisionReplay) -> str:
-    other = _rival(situation, run)
-    where = f"[environments.{situation.seen.environment}]"
+def _base(situation: Situation, run: RevisionReplay) -> str:
+    """Say how to give a baseline where something is missing that no baseline could be read for."""
+    origin = situation.seen.replay.baseline_origin
+    if origin == "given" or not missing(run.error) or situation.repair.stands_in:
+        return ""
     return (
-        f". {other}, which has another base, makes the same object. Name the branch that this "
-        f'database follows: branch = "…@head" in {where}.'
-    ) * bool(other)
+        ". If the tree expects an older schema, give it: [project] baseline = a .sql file, or "
+        '"callable:module:function".'
+    )
 
 
 def _restore(situation: Situation) -> str:
@@ -222,6 +231,25 @@ def _contradicted_data(situation: Situation) -> list[Refusal]:
         )
         for verdict in situation.drawn.verdicts.values()
         if verdict.executed == "unknowable" and verdict.touches_rows and not verdict.implied
+    ]
+
+
+def _unproven(situation: Situation) -> list[Refusal]:
+    """Revisions that a repair needs to know about, where an inferred baseline proves nothing."""
+    return [
+        Refusal(
+            code="inferred-baseline",
+            reason=f"{verdict.revision_id}: {verdict.reason} Give a baseline ([project] baseline "
+            '= a .sql file, or "callable:module:function"), or find out and say '
+            f"{_statement(situation, verdict, 'ran')} or "
+            f"{_statement(situation, verdict, 'not_ran')}.",
+        )
+        for verdict in situation.drawn.verdicts.values()
+        if situation.seen.replay.inferred
+        and verdict.executed == "unknowable"
+        and not verdict.implied
+        and not verdict.touches_rows
+        and any(item.speaks == "against" for item in verdict.evidence)
     ]
 
 

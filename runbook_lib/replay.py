@@ -8,12 +8,12 @@ a revision that was added on top replays only itself, in a copy of it.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
-from runbook_lib import postgres
+from runbook_lib import baseline, postgres, shadows
 from runbook_lib.answers import Run
 from runbook_lib.artifacts import digest
 from runbook_lib.catalog import (
@@ -28,15 +28,12 @@ from runbook_lib.catalog import (
 from runbook_lib.conversation import Progress, agent_source
 from runbook_lib.dsn import Dsn
 from runbook_lib.edits import FileEdit
-from runbook_lib.effects import Replay, RevisionReplay
-from runbook_lib.errors import ConfigurationError, GateError, RunbookError
+from runbook_lib.effects import Inferred, Replay, RevisionReplay
 from runbook_lib.graph import SourceTree, ancestors
 from runbook_lib.narrowing import functions
 from runbook_lib.project import Project
 from runbook_lib.revisions import parse_tree
 from runbook_lib.shelf import Shelf
-
-SCRATCH_ROLES = 20  # roles that a baseline may name and the shadow's server lack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +69,7 @@ class Job:
     progress: Progress | None
     shelf: Shelf
     setting: str
+    inferred: Inferred | None = None
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -102,12 +100,14 @@ def make_job(
     cache_folder: Path,
     exclude: Collection[str] = (),
     progress: Progress | None = None,
+    inferred: Inferred | None = None,
 ) -> Job:
     """Put together what a replay of ``tree`` (with ``edits``) needs.
 
-    ``exclude`` names tables, such as a version table, that count for nothing.
+    ``exclude`` names tables, such as a version table, that count for nothing. ``inferred`` is what
+    is made before the first revision, where no baseline is given.
     """
-    return Job(
+    job = Job(
         project=project,
         tree=_edited(tree, edits),
         scratch=scratch,
@@ -118,6 +118,7 @@ def make_job(
         shelf=Shelf(cache_folder),
         setting=_setting(project, scratch, target, exclude),
     )
+    return based(job, inferred) if inferred else job
 
 
 def replay(job: Job) -> Replay:
@@ -128,10 +129,15 @@ def replay(job: Job) -> Replay:
     """
     found = job.shelf.read(job.key, Cached)
     if found and _unchanged(job.project, found.sources):
-        return replace(found.replay, cached=True)
+        return baseline.as_found(replace(found.replay, cached=True))
     done = _with_kept(job)
     job.shelf.write(job.key, done)
-    return done.replay
+    return baseline.as_found(done.replay)
+
+
+def based(job: Job, inferred: Inferred) -> Job:
+    """Return the same job over an inferred baseline."""
+    return replace(job, inferred=inferred, setting=digest([job.setting, inferred]))
 
 
 def _edited(tree: SourceTree, edits: Iterable[FileEdit]) -> SourceTree:
@@ -155,7 +161,7 @@ def _setting(
     parts = {
         "context": project.collection().context,
         "env": dict(settings.env),
-        "baseline": _baseline_digest(project),
+        "baseline": shadows.baseline_digest(project),
         "agent": hashlib.sha256(agent_source()).hexdigest(),
         "snapshot": digest([READING, functions()]),
     }
@@ -199,7 +205,7 @@ def _on_top(job: Job, kept: Kept) -> Cached | None:
         found = read_shadow(shadow, (*job.exclude, kept.version_table))
         if found.digest != kept.replay.final.digest:
             return None
-        run = _run(job, shadow, partial=False)
+        run = run_in(job, shadow)
         known = {item.revision_id for item in kept.replay.revisions}
         fresh = {item.revision_id for item in parse_tree(job.tree).revisions} - known
         if {item.revision_id for item in run.revisions} != fresh:
@@ -216,13 +222,13 @@ def _on_top(job: Job, kept: Kept) -> Cached | None:
 def _from_start(job: Job, *, keep: bool, partial: bool = True) -> Cached:
     shadow = make_shadow(job)
     try:
-        run = _run(job, shadow, partial=partial)
+        run = run_in(job, shadow, partial=partial)
         if not run.exact:  # a statement reached further than it looks: read everything each time
             return _from_start(job, keep=keep, partial=False)
-        baseline = run.baseline or read_shadow(shadow, job.exclude)
-        baseline = without(baseline, [f"table:{name}" for name in job.exclude])
+        before = run.baseline or read_shadow(shadow, job.exclude)
+        before = without(before, [f"table:{name}" for name in job.exclude])
         revisions = _without(run.revisions, job.exclude)
-        done = _cached(job, run, baseline, revisions, run.sources)
+        done = _cached(job, run, before, revisions, run.sources)
         if keep:
             _keep(job, shadow, run, done)
         return done
@@ -230,11 +236,18 @@ def _from_start(job: Job, *, keep: bool, partial: bool = True) -> Cached:
         job.scratch.drop(shadow)
 
 
-def _run(job: Job, shadow: Dsn, *, partial: bool) -> Run:
+def make_shadow(job: Job) -> Dsn:
+    """Create the shadow and load the baseline."""
+    return shadows.make(job.project, job.scratch, job.inferred)
+
+
+def run_in(job: Job, shadow: Dsn, *, partial: bool = False, skip: Collection[str] = ()) -> Run:
+    """Run what has not run yet in the shadow, less ``skip`` and what builds on it."""
     return job.project.run_replay(
         shadow,
         edits=job.edits,
         target=job.target,
+        skip=skip,
         create_roles=job.scratch.place != "target",
         partial=partial,
         progress=job.progress,
@@ -244,21 +257,27 @@ def _run(job: Job, shadow: Dsn, *, partial: bool) -> Run:
 def _cached(
     job: Job,
     run: Run,
-    baseline: Catalog,
+    before: Catalog,
     revisions: tuple[RevisionReplay, ...],
     sources: Mapping[str, str],
 ) -> Cached:
-    final = baseline
+    final = before
     for item in revisions:
         final = apply_changes(final, item.changes)
     done = Replay(
-        baseline=baseline,
-        baseline_origin="given" if job.project.settings.baseline else "empty",
+        baseline=before,
+        baseline_origin=_origin(job),
         revisions=revisions,
         final=final,
         server_version=run.server_version,
+        inferred=job.inferred,
     )
     return Cached(sources=sources, replay=done)
+
+
+def _origin(job: Job) -> Literal["empty", "given", "inferred"]:
+    given = bool(job.project.settings.baseline)
+    return "inferred" if job.inferred else "given" if given else "empty"
 
 
 def _keep(job: Job, shadow: Dsn, run: Run, done: Cached) -> None:
@@ -301,54 +320,3 @@ def _without(
         return table_of(change.object, aspects) not in exclude
 
     return tuple(replace(item, changes=tuple(filter(counts, item.changes))) for item in revisions)
-
-
-# The baseline ---------------------------------------------------------------------------------
-
-
-def make_shadow(job: Job) -> Dsn:
-    """Create the shadow and load the baseline, with the roles that it names."""
-    for _ in range(SCRATCH_ROLES):
-        shadow = job.scratch.create("shadow")
-        try:
-            _load_baseline(job.project, shadow)
-            return shadow
-        except RunbookError as error:
-            job.scratch.drop(shadow)
-            missing = re.search(r'role "([^"]+)" does not exist', error.message)
-            if not missing or job.scratch.place == "target":
-                raise
-            postgres.ensure_roles(job.scratch.admin, [missing[1]])
-    raise GateError("The baseline names too many unknown roles.", "Dump it with --no-owner.")
-
-
-def _load_baseline(project: Project, shadow: Dsn) -> None:
-    """Load what was there before the first revision: a ``.sql`` file, or a function's doing."""
-    given = project.settings.baseline
-    if given.startswith("callable:"):
-        project.prepare(given.removeprefix("callable:"), shadow)
-    elif given:
-        connection = postgres.connect(shadow)
-        number = connection.server_version
-        connection.close()
-        psql = postgres.client_program("psql", number)
-        options = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(_baseline_file(project))]
-        postgres.run_client(psql, options, shadow)
-
-
-def _baseline_file(project: Project) -> Path:
-    given = project.settings.baseline
-    path = project.folder / given
-    if path.suffix != ".sql" or not path.is_file():
-        raise ConfigurationError(
-            f"[project] baseline = {given!r} is no .sql file beside runbook.toml.",
-            'Name a dump made with pg_dump, or "callable:module:function".',
-        )
-    return path
-
-
-def _baseline_digest(project: Project) -> str:
-    given = project.settings.baseline
-    if not given or given.startswith("callable:"):
-        return given
-    return hashlib.sha256(_baseline_file(project).read_bytes()).hexdigest()

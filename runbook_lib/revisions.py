@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
 from runbook_lib import cuts, source
-from runbook_lib.findings import Finding, Severity, finding
+from runbook_lib.codes import Severity
+from runbook_lib.findings import Finding, finding
 from runbook_lib.graph import (
     Edge,
     Revision,

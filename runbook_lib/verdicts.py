@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runbook_lib import inference
@@ -41,20 +41,40 @@ class Case:
     proven: Mapping[str, Executed] = field(default_factory=dict)
 
     @property
+    def heard(self) -> dict[str, list[Testimony]]:
+        """What proves something, by revision, less what a trial has refuted."""
+        return _by_revision(
+            item
+            for item in self.inference.testimonies
+            if self.proven.get(item.revision_id) != ("no" if item.ran else "yes")
+        )
+
+    @property
+    def unproven(self) -> dict[str, list[Testimony]]:
+        """What would prove something if the baseline were known, by revision."""
+        return _by_revision(self.inference.unproven)
+
+    @property
     def runs(self) -> dict[str, RevisionReplay]:
         return {run.revision_id: run for run in self.replay.revisions}
 
 
+def _by_revision(testimonies: Iterable[Testimony]) -> dict[str, list[Testimony]]:
+    said: dict[str, list[Testimony]] = {}
+    for testimony in testimonies:
+        said.setdefault(testimony.revision_id, []).append(testimony)
+    return said
+
+
 def judge(case: Case) -> dict[str, RevisionVerdict]:
     """Return the verdict of every revision of the loadable graph, by its id."""
-    said: dict[str, list[Testimony]] = {}
-    for testimony in case.inference.testimonies:
-        if case.proven.get(testimony.revision_id) != ("no" if testimony.ran else "yes"):
-            said.setdefault(testimony.revision_id, []).append(testimony)
+    said = case.heard
     runs, histories = case.runs, inference.object_histories(case.replay)
     executed = {
         revision.revision_id: _executed(
-            said.get(revision.revision_id, ()), runs.get(revision.revision_id)
+            said.get(revision.revision_id, ()),
+            runs.get(revision.revision_id),
+            doubted=revision.revision_id in case.inference.doubts.droppers,
         )
         for revision in case.graph.revisions
     }
@@ -69,8 +89,13 @@ def judge(case: Case) -> dict[str, RevisionVerdict]:
     return verdicts
 
 
-def _executed(said: Collection[Testimony], run: RevisionReplay | None) -> Executed:
+def _executed(
+    said: Collection[Testimony], run: RevisionReplay | None, *, doubted: bool
+) -> Executed:
+    """``doubted``: it drops what is there, and may have been made again since."""
     voices = {testimony.ran for testimony in said}
+    if doubted and True in voices:
+        return "unknowable"
     if not voices or run is None or run.status != "replayed":  # what it promises is not known
         return "unknowable"
     if len(voices) == 2:
@@ -90,6 +115,7 @@ def _verdict(
     own = executed[revision.revision_id]
     recorded = revision.revision_id in case.recorded
     run = runs.get(revision.revision_id)
+    shown = [*said, *case.unproven.get(revision.revision_id, ())]
     return RevisionVerdict(
         revision_id=revision.revision_id,
         down_revisions=revision.down_revisions,
@@ -100,7 +126,7 @@ def _verdict(
         executed=own,
         verdict=_VERDICTS[own, recorded],
         reason=_reason(revision, case, run, own, implied, said),
-        evidence=tuple(_evidence(revision.revision_id, said, case.live, histories)),
+        evidence=tuple(_evidence(revision.revision_id, shown, case.live, histories)),
         effects=tuple(_effects(run)) if run else (),
         touches_rows=bool(run and run.touches_rows),
         seconds=round(run.seconds, 3) if run else 0.0,
@@ -187,6 +213,8 @@ def _unknowable(revision: Revision, case: Case, run: RevisionReplay | None) -> s
         return f"It fails in the replay: {run.error}"
     if run.status == "skipped":
         return "It could not be replayed, because a revision that it builds on fails."
+    if case.replay.inferred and (hesitation := _hesitation(revision.revision_id, case, run)):
+        return hesitation
     own = [c for c in case.inference.ambiguous if _writes(c, revision.revision_id)]
     if own:
         return _two_histories(own[0])
@@ -199,6 +227,48 @@ def _unknowable(revision: Revision, case: Case, run: RevisionReplay | None) -> s
     if len(revision.down_revisions) > 1:
         return "It is a merge point and changes nothing."
     return "It changes nothing in the schema."
+
+
+def _hesitation(revision_id: str, case: Case, run: RevisionReplay) -> str:
+    """Return what the inferred baseline leaves open about the revision, or ""."""
+    dropped = [key for key, name in case.inference.doubts.contested.items() if name == revision_id]
+    if dropped:
+        kind, name = split(min(dropped, key=_rank))
+        return (
+            f"It takes away {kind} {name}, which the database has. The baseline is only inferred, "
+            "so nothing tells whether it did not run, or that was made again outside of Alembic."
+        )
+    said = case.unproven.get(revision_id, [])
+    if said:
+        return _unproven(revision_id, case, said)
+    if not run.changes and (run.asks or run.statements) and not run.touches_rows:
+        return (
+            "It changes nothing in the replay: the baseline was read off the live database, and "
+            "may hold already what it made."
+        )
+    return ""
+
+
+def _rank(key: str) -> tuple[bool, str]:
+    return split(key)[0] not in ("table", "type", "view"), key
+
+
+def _unproven(revision_id: str, case: Case, said: Sequence[Testimony]) -> str:
+    there = len({t.object for t in said if t.ran})
+    gone = len({t.object for t in said if not t.ran})
+    asks = revision_id in case.inference.doubts.asking
+    if not asks and not gone:
+        kind, name = split(said[0].object)
+        return (
+            f"Its only trace is that {kind} {name} is not there, and that it ever was is an "
+            "assumption of the inferred baseline."
+        )
+    why = "It looks at the schema before it acts, and the baseline is only inferred: "
+    if not gone:
+        return f"{why}its effects are all there ({_objects(there)}), but may have been before."
+    if not there:
+        return f"{why}none of its effects is there ({_objects(gone)}), but it may have run in vain."
+    return f"{why}{_objects(there)} speak for it and {_objects(gone)} against it."
 
 
 def _writes(chain: inference.Chain, revision_id: str) -> bool:
@@ -231,6 +301,9 @@ def _implied(revision_id: str, case: Case, executed: Mapping[str, Executed]) -> 
     """
     if revision_id in case.stated:
         return "yes" if case.stated[revision_id] else "no"
+    own = _own_traces(revision_id, case)
+    if own is not None:
+        return own
     above = _nearest(revision_id, executed, _parents(case.graph))
     below = _nearest(revision_id, executed, _children(case.graph))
     ran_below = any(executed[name] in ("yes", "partly") for name in below)
@@ -242,6 +315,25 @@ def _implied(revision_id: str, case: Case, executed: Mapping[str, Executed]) -> 
     if any((executed[name] != "no") != (name in case.recorded) for name in neighbours):
         return ""
     return "yes" if revision_id in case.recorded else "no"
+
+
+def _own_traces(revision_id: str, case: Case) -> Implied | None:
+    """What traces that prove nothing make likely, of a revision that looks before it acts.
+
+    What is all there needs nothing more. What is all missing is made by running it, whether or not
+    it ran before; but rows may not be changed twice. None: the traces say nothing at all.
+    """
+    run = case.runs.get(revision_id)
+    voices = {t.ran for t in case.unproven.get(revision_id, ())}
+    if run is None or not voices or revision_id not in case.inference.doubts.asking:
+        return None
+    if len(voices) == 2:
+        return ""
+    if not run.touches_rows:
+        return "yes" if True in voices else "no"
+    if False in voices:
+        return "" if revision_id in case.recorded else "no"
+    return None
 
 
 def _nearest(

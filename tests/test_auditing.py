@@ -8,7 +8,9 @@ from samples import TARGET
 from test_inference import EMPTY, catalog, replay_of, table
 from trees import graph
 
+from runbook_lib import histories
 from runbook_lib.auditing import Conclusions, Observations, build_audit, conclude
+from runbook_lib.branches import History
 from runbook_lib.catalog import Catalog
 from runbook_lib.edits import TreeRepair
 from runbook_lib.effects import Replay
@@ -95,9 +97,18 @@ class TestBases:
         runs = (first, replace(second, status="failed", error=error), replace(third, changes=()))
         return replace(known, replay=replace(known.replay, revisions=runs, final=ONE))
 
+    def told(self, base: str) -> History:
+        return History(base=base, target=f"{base}@head", unexplained=0, proven=True)
+
     def test_exclude_one_another(self) -> None:
-        apart = self.seen(("r1", None), ("r2", None), ("r3", "r1"))
+        plain = self.seen(("r1", None), ("r2", None), ("r3", "r1"))
+        assert histories.excluding(plain.loadable, plain.replay)
+        assert histories.targets(plain.loadable) == {"r1": "r1@head", "r2": "r2@head"}
+        apart = histories.settled(plain, [(self.told("r1"), plain), (self.told("r2"), plain)])
         assert "exclusive-bases" in codes(apart)
+        assert {one.executed for one in build_audit(apart, conclude(apart)).revisions} == {
+            "unknowable"
+        }
         assert "not-replayable" not in codes(apart)
         assert refused(apart) == ["exclusive-bases"]
 

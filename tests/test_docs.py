@@ -25,10 +25,10 @@ from jsonschema import Draft202012Validator
 
 from runbook_lib import cli, runner
 from runbook_lib.artifacts import to_json
+from runbook_lib.codes import CODES
 from runbook_lib.config import load_environments
 from runbook_lib.dsn import Dsn
 from runbook_lib.evidence import RUNNER_VARIABLE
-from runbook_lib.findings import CODES
 from runbook_lib.forensics import DriftKind
 from runbook_lib.seal import Sealed, read_sealed
 

@@ -8,6 +8,7 @@ from runbook_lib.agent.session import Session
 from runbook_lib.agent.statements import (
     ROW_WORDS,
     as_written,
+    asks_catalog,
     ends_transaction,
     is_reflection,
     parts,
@@ -34,11 +35,12 @@ class Record:
         self.autocommit = False
         self.lost = False
         self.elsewhere = False
+        self.asks = False
         self.first_error = ""
 
     def facts(self) -> dict[str, Any]:
         names = ("statements", "changes", "seconds", "rows", "touches_rows", "commits_inside",
-                 "autocommit", "lost")  # fmt: skip
+                 "autocommit", "lost", "asks")  # fmt: skip
         return {"revision": self.revision_id, **{name: getattr(self, name) for name in names}}
 
     def crosses(self, before: Any, after: Any) -> None:
@@ -78,6 +80,7 @@ class Recorder:
             return
         if ends_transaction(statement) and not self.in_block:
             record.commits_inside = True
+        record.asks = record.asks or asks_catalog(statement)
         if is_reflection(statement):
             return
         record.elsewhere = record.elsewhere or not self.session.is_ours(conn)
@@ -100,3 +103,4 @@ class Recorder:
     def on_error(self, context: Any) -> None:
         if self.capturing and self.current and not self.current.first_error:
             self.current.first_error = explain(context.original_exception)
+            self.current.asks = True  # if it goes on, then because it minds what it found

@@ -115,6 +115,13 @@ def is_reflection(statement: str) -> bool:
     return statement.lstrip()[:6].upper() == "SELECT" and "pg_catalog." in statement
 
 
+def asks_catalog(statement: str) -> bool:
+    """Say whether a text looks at the schema, so that what follows may depend on what is there."""
+    if re.match(r"\s*DO\b", COMMENTS.sub(" ", statement), re.I):
+        return True
+    return bool(re.search(r"\bpg_[a-z]\w+\b|\binformation_schema\b|\bto_reg", statement, re.I))
+
+
 def ends_transaction(statement: str) -> bool:
     ending = [part for part in parts(statement) if word(part) in ENDINGS]
     return any(not re.match(r"ROLLBACK\s+(\w+\s+)?TO\b", part, re.I) for part in ending)

@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from runbook_lib.findings import Severity
+from runbook_lib.codes import Severity
 from runbook_lib.forensics import Comparison, DriftKind, Executed, RevisionVerdict
 from runbook_lib.render.display import Tone
 from runbook_lib.render.table import Cell

@@ -6,6 +6,7 @@ package into the world's project, so that repairs can be written there.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,16 @@ INI = """\
 [alembic]
 script_location = migrations
 path_separator = os
+recursive_version_locations = true
 sqlalchemy.url = postgresql+psycopg2://
+"""
+PAST = """\
+import sqlalchemy as sa
+import MODULE
+
+
+def create(url):
+    MODULE.NAME.create_all(sa.create_engine(url.replace("postgresql://", "postgresql+psycopg2://")))
 """
 
 
@@ -37,7 +47,9 @@ sqlalchemy.url = postgresql+psycopg2://
 class RealTree:
     """``installs`` are argument lists for pip, ``versions`` the folder in site-packages.
 
-    ``middle`` is a revision below the heads, ``target`` what an upgrade goes to.
+    ``middle`` is a revision below the heads, ``target`` what an upgrade goes to. ``past`` names
+    the metadata, as ``module:name``, whose ``create_all`` made what the first revision expects.
+    ``own``: the package's env.py is used, which reads its URL from ``variable``.
     """
 
     name: str
@@ -46,6 +58,17 @@ class RealTree:
     middle: str
     target: str = "heads"
     metadata: str = "None"
+    past: str = ""
+    own: bool = False
+    driver: str = "psycopg2"
+    variable: str = ""
+
+    @property
+    def settings(self) -> str:
+        """Lines for the project's table in runbook.toml."""
+        if not self.variable:
+            return ""
+        return f'[project.env]\n{self.variable} = "{{url}}"\nHOME = "/nonexistent"'
 
     @property
     def python(self) -> Path:
@@ -70,8 +93,17 @@ class RealTree:
         shutil.copytree(site / self.versions, folder / "migrations" / "versions", ignore=ignored)
         (folder / "alembic.ini").write_text(INI)
         env = ENV_PY.replace("METADATA", self.metadata)
+        if self.own:
+            env = (site / self.versions).parent.joinpath("env.py").read_text()
         (folder / "migrations" / "env.py").write_text(env)
+        module, _, name = self.past.partition(":")
+        (folder / "past.py").write_text(PAST.replace("MODULE", module).replace("NAME", name))
         return folder
+
+    def make_past(self, project: Path, url: str) -> None:
+        """Make what was there before the first revision."""
+        command = [self.python, "-c", f"import past; past.create({url!r})"]
+        subprocess.run(command, cwd=project, check=True)
 
     def alembic(self, project: Path, url: str, *arguments: str) -> str:
         """Run the package's own Alembic; return what it printed. Raises when it fails."""
@@ -79,7 +111,10 @@ class RealTree:
         ini.write_text(INI.replace("postgresql+psycopg2://", url.replace("%", "%%")))
         try:
             command = [self.python, "-m", "alembic", *arguments]
-            done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+            variables = {**os.environ, self.variable or "UNUSED": url}
+            done = subprocess.run(
+                command, cwd=project, env=variables, capture_output=True, text=True, check=False
+            )
         finally:
             ini.write_text(INI)
         assert done.returncode == 0, done.stderr[-2000:]
@@ -117,6 +152,55 @@ TREES = {
             installs=(("glance==33.0.0", "psycopg2-binary"),),
             versions="glance/db/sqlalchemy/alembic_migrations/versions",
             middle="rocky_expand02",
+        ),
+        RealTree(
+            name="langflow",
+            installs=(
+                ("--no-deps", "langflow-base==1.13.0", "lfx"),
+                ("sqlmodel", "psycopg2-binary", "alembic"),
+            ),
+            versions="langflow/alembic/versions",
+            middle="006b3990db50",
+            metadata=NAMES,
+        ),
+        RealTree(
+            name="dstack",
+            installs=(("dstack[server]==0.22.5", "asyncpg", "psycopg2-binary"),),
+            versions="dstack/_internal/server/migrations/versions",
+            middle="98d1b92988bc",
+            own=True,
+            driver="asyncpg",
+            variable="DSTACK_DATABASE_URL",
+        ),
+        RealTree(
+            name="aiida",
+            installs=(("aiida-core==2.9.4", "psycopg[binary]", "psycopg2-binary"),),
+            versions="aiida/storage/psql_dos/migrations/versions",
+            middle="main_0001",
+            target="main@head",
+        ),
+    )
+}
+BASELESS = {
+    tree.name: tree
+    for tree in (
+        RealTree(
+            name="mlflow",
+            installs=(
+                ("--no-deps", "mlflow==3.17.2"),
+                ("mlflow-skinny==3.17.2", "pandas", "numpy", "flask", "cryptography"),
+                ("alembic", "psycopg2-binary"),
+            ),
+            versions="mlflow/store/db_migrations/versions",
+            middle="7ac759974ad8",
+            past="mlflow.store.tracking.dbmodels.initial_models:Base.metadata",
+        ),
+        RealTree(
+            name="jupyterhub",
+            installs=(("jupyterhub==6.1.1", "psycopg2-binary"),),
+            versions="jupyterhub/alembic/versions",
+            middle="3ec6993fe20c",
+            past="jupyterhub.orm:Base.metadata",
         ),
     )
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from faults import trees
-from faults.real import TREES, RealTree
+from faults.real import BASELESS, TREES, RealTree
 from faults.running import Run, codes_of, go, verdicts_of
 from faults.worlds import Workshop, World, connected
 
@@ -24,6 +24,10 @@ def tree(request: pytest.FixtureRequest) -> RealTree:
 @pytest.fixture
 def world(tree: RealTree, workshop: Workshop) -> Iterator[World]:
     """An empty database beside the tree."""
+    yield from beside(tree, workshop)
+
+
+def beside(tree: RealTree, workshop: Workshop) -> Iterator[World]:
     empty = trees.Topology(name=tree.name, revisions=(), last="", middle="", declared=True)
     made = workshop.world(empty, at=())
     for path in (made.project / "migrations", made.project / "alembic.ini"):
@@ -31,6 +35,8 @@ def world(tree: RealTree, workshop: Workshop) -> Iterator[World]:
     made.project.rmdir()
     tree.write(made.project)
     made.python = str(tree.python)
+    made.settings = tree.settings
+    made.config = f'branch = "{tree.target}"\n' if "@" in tree.target else ""
     yield made
     workshop.drop(made)
 
@@ -44,7 +50,7 @@ def _remove(path: object) -> None:
 
 
 def upgrade(tree: RealTree, world: World, target: str) -> None:
-    tree.alembic(world.project, world.dsn.with_driver("psycopg2"), "upgrade", target)
+    tree.alembic(world.project, world.dsn.with_driver(tree.driver), "upgrade", target)
 
 
 def test_healthy_database_is_left_alone(tree: RealTree, world: World) -> None:
@@ -86,7 +92,7 @@ def test_heads_recorded_over_an_older_schema(tree: RealTree, world: World) -> No
 def _history(tree: RealTree, world: World) -> list[str]:
     """The ids that Alembic itself says a database at the middle has run."""
     text = tree.alembic(
-        world.project, world.dsn.with_driver("psycopg2"), "history", "-r", f":{tree.middle}"
+        world.project, world.dsn.with_driver(tree.driver), "history", "-r", f":{tree.middle}"
     )
     return [part.split()[0] for line in text.splitlines() if " -> " in line
             for part in [line.split(" -> ")[1].replace(",", " ")]]  # fmt: skip
@@ -107,3 +113,92 @@ def test_index_dropped_by_hand_is_made_again(tree: RealTree, world: World) -> No
     end, reason, _, _ = run.repair()
     assert end == "repaired", reason
     assert world.catalog() == promised
+
+
+# Trees that do not start from empty -----------------------------------------------------------
+
+
+@pytest.fixture
+def mlflow(workshop: Workshop) -> Iterator[World]:
+    """MLflow's database at its heads, the past made by ``create_all`` of the first models."""
+    yield from _based("mlflow", workshop)
+
+
+@pytest.fixture
+def jupyterhub(workshop: Workshop) -> Iterator[World]:
+    """JupyterHub's database, made by ``create_all`` alone, as the hub does when it starts."""
+    yield from _based("jupyterhub", workshop, upgraded=False)
+
+
+def _based(name: str, workshop: Workshop, *, upgraded: bool = True) -> Iterator[World]:
+    tree = BASELESS[name]
+    tree.install()
+    for world in beside(tree, workshop):
+        url = world.dsn.with_driver("psycopg2")
+        tree.make_past(world.project, url)
+        tree.alembic(world.project, url, "upgrade" if upgraded else "stamp", "heads")
+        yield world
+
+
+@pytest.fixture(params=["", 'baseline = "callable:past:create"'], ids=["inferred", "given"])
+def based(request: pytest.FixtureRequest, mlflow: World) -> World:
+    """The same database with the baseline given and without."""
+    mlflow.settings = request.param
+    return mlflow
+
+
+def test_healthy_database_above_a_past(based: World) -> None:
+    outcome = go(based)
+    assert outcome.end == "nothing", outcome.reason
+    assert set(verdicts_of(outcome.audit).values()) <= {"applied", "unknowable"}
+    assert codes_of(outcome.audit, "error") <= {"not-valid-constraint"}
+
+
+def test_head_above_a_past_is_run_and_recorded(based: World) -> None:
+    """The head of MLflow makes one index; taken away it is a phantom, and repaired."""
+    (head,) = based.recorded()
+    promised, before = based.catalog(), based.rows()
+    own = [item for item in Run(based).audit().revisions if item.revision_id == head]
+    made = [effect for effect in own[0].effects if effect.startswith("+ ")]
+    assert {effect.split()[1] for effect in made} <= {"index", "column", "table", "constraint"}
+    for effect in made:
+        kind, name = effect[2:].split()
+        if kind in ("index", "table"):
+            based.sql(f"DROP {kind} IF EXISTS {name}")
+    outcome = go(based)
+    assert outcome.end == "repaired", outcome.reason
+    assert based.catalog() == promised
+    assert based.same_rows(before) == []
+    assert outcome.again is not None
+    assert not codes_of(outcome.again, "error")
+
+
+def test_empty_version_table_above_a_past_is_stamped(based: World) -> None:
+    rows = based.recorded()
+    based.record()
+    outcome = go(based)
+    assert outcome.end == "repaired", outcome.reason
+    assert set(verdicts_of(outcome.audit).values()) <= {"unrecorded", "unknowable"}
+    assert based.recorded() == rows
+
+
+def test_hub_with_a_revision_that_cannot_run_is_refused(jupyterhub: World) -> None:
+    """99a28a4418e1 calls ``datetime._replace``, which there is not; what is above stays open."""
+    outcome = go(jupyterhub)
+    assert outcome.end == "refused:not-replayable", outcome.reason
+    assert "99a28a4418e1" in outcome.reason
+    assert outcome.audit.baseline_origin == "inferred"
+    assert set(verdicts_of(outcome.audit).values()) <= {"applied", "unknowable"}
+
+
+def test_history_that_the_schema_proves_is_named(workshop: Workshop) -> None:
+    tree = TREES["aiida"]
+    tree.install()
+    for world in beside(tree, workshop):
+        world.config = ""
+        upgrade(tree, world, tree.target)
+        audit = Run(world).audit()
+    assert 'branch = "main@head"' in str([f.suggestion for f in audit.findings])
+    verdicts = verdicts_of(audit)
+    assert {verdicts.pop("main_0001"), verdicts.pop("main_0002")} <= {"applied", "unknowable"}
+    assert set(verdicts.values()) == {"unknowable"}

@@ -28,7 +28,7 @@ TOML = """\
 [project]
 root = "project"
 python = "PYTHON"
-
+SETTINGS
 [environments.test]
 url_file = "url"
 protected = false
@@ -50,13 +50,17 @@ Rows = Mapping[str, tuple[tuple[str, ...], list[str]]]
 
 @dataclass(kw_only=True)
 class World:
-    """A project in ``folder``/project and its database ``dsn``."""
+    """A project in ``folder``/project and its database ``dsn``.
+
+    ``config`` are lines for runbook.toml's environment, ``settings`` for its project.
+    """
 
     topology: Topology
     folder: Path
     dsn: Dsn
     config: str = ""
     python: str = ""
+    settings: str = ""
 
     @property
     def project(self) -> Path:
@@ -126,7 +130,8 @@ class World:
             connection.close()
 
     def environment(self) -> Environment:
-        (self.folder / "runbook.toml").write_text(TOML.replace("PYTHON", self.python) + self.config)
+        text = TOML.replace("PYTHON", self.python).replace("SETTINGS", self.settings)
+        (self.folder / "runbook.toml").write_text(text + self.config)
         (self.folder / "url").write_text(self.dsn.text)
         return load_environment("test", str(self.folder / "runbook.toml"))
 
