@@ -12,15 +12,15 @@ from runbook_lib.inference import infer
 EMPTY = Catalog(objects={})
 
 
-def replay_of(*steps: Catalog) -> Replay:
-    """A replay whose n-th revision leads to the n-th catalog."""
-    before, runs = EMPTY, []
+def replay_of(*steps: Catalog, base: Catalog = EMPTY) -> Replay:
+    """A replay from ``base`` whose n-th revision leads to the n-th catalog."""
+    before, runs = base, []
     for number, after in enumerate(steps, 1):
         changes = diff(before, after)
         runs.append(RevisionReplay(revision_id=f"r{number}", status="replayed", changes=changes))
         before = after
     return Replay(
-        baseline=EMPTY,
+        baseline=base,
         baseline_origin="empty",
         revisions=tuple(runs),
         final=before,
