@@ -120,10 +120,10 @@ def conclude(seen: Observations, trial: Trial = lambda names: None) -> Conclusio
 
 def _heard(explained: Explanation | None, known: Inference) -> Explanation | None:
     """Over an inferred baseline a trial tells nothing of a revision whose traces prove nothing."""
-    if explained is None:
-        return None
-    open_ones = known.doubts.asking | known.doubts.droppers
-    ran = {name: word for name, word in explained.ran.items() if name not in open_ones}
+    if explained is None or not known.doubts.inferred:
+        return explained
+    heard = {item.revision_id for item in known.testimonies} - known.doubts.droppers
+    ran = {name: word for name, word in explained.ran.items() if name in heard}
     return replace(explained, ran=ran)
 
 

@@ -28,9 +28,10 @@ class Doubts:
     ``asking`` are revisions that look at the schema before they act, ``guarded`` the names that
     each revision acts upon only if they are (not) there. ``assumed`` are keys that the database
     has not. ``contested`` are keys that the database has although a revision takes them away, with
-    that revision.
+    that revision. ``inferred``: there is such a baseline at all.
     """
 
+    inferred: bool = False
     asking: frozenset[str] = frozenset()
     guarded: Mapping[str, frozenset[str]] = field(default_factory=dict)
     assumed: frozenset[str] = frozenset()
@@ -59,6 +60,7 @@ def doubts(replay: Replay, live: Catalog) -> Doubts:
     if replay.inferred is None:
         return Doubts()
     return Doubts(
+        inferred=True,
         asking=frozenset(run.revision_id for run in replay.revisions if _asks(run)),
         guarded={run.revision_id: _guarded(run) for run in replay.revisions},
         assumed=frozenset(replay.inferred.assumed),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_inference import CATALOGS, EMPTY, can_run, catalog, replay_of, table
 
-from runbook_lib import authorship, baseline, remedies
+from runbook_lib import authorship, baseline, corrections
 from runbook_lib.catalog import Catalog, apply_changes
 from runbook_lib.effects import Inferred, Replay, RevisionReplay
 from runbook_lib.inference import infer
@@ -85,7 +85,7 @@ def failed(error: str, *statements: str) -> RevisionReplay:
 )
 def test_what_does_not_exist_is_taken_or_assumed(error: str, taken: str, assumed: str) -> None:
     guess = baseline.Guess(live=LIVE, taken=frozenset())
-    better = remedies.remedy(guess, failed(error), "", ())
+    better = corrections.correct(guess, failed(error), "", ())
     assert better is not None
     assert taken in better.taken or not taken
     assert set(better.assumed) == ({assumed} if assumed else set())
@@ -94,7 +94,7 @@ def test_what_does_not_exist_is_taken_or_assumed(error: str, taken: str, assumed
 def test_what_already_exists_is_left_to_its_revision() -> None:
     guess = baseline.first_guess(LIVE, [])
     error = 'column "email" of relation "users" already exists'
-    better = remedies.remedy(guess, failed(error), "", ())
+    better = corrections.correct(guess, failed(error), "", ())
     assert better is not None
     assert better.banned == {"column:public.users.email"}
 
@@ -102,12 +102,12 @@ def test_what_already_exists_is_left_to_its_revision() -> None:
 def test_what_another_revision_makes_is_no_baseline() -> None:
     guess = baseline.Guess(live=LIVE, taken=frozenset())
     error = 'relation "users" does not exist'
-    assert remedies.remedy(guess, failed(error), "", ["table:public.users"]) is None
+    assert corrections.correct(guess, failed(error), "", ["table:public.users"]) is None
 
 
 def test_other_errors_say_nothing_of_the_baseline() -> None:
     guess = baseline.first_guess(LIVE, [])
-    assert remedies.remedy(guess, failed('syntax error at or near "x"'), "", ()) is None
+    assert corrections.correct(guess, failed('syntax error at or near "x"'), "", ()) is None
 
 
 def over(live: Catalog, *states: Catalog, assumed: tuple[str, ...] = (), **more: object) -> Replay:
