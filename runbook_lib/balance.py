@@ -8,10 +8,8 @@ from html import escape
 from runbook_lib.forensics import Audit, Comparison
 from runbook_lib.pages import fold, missing, table, word
 from runbook_lib.promotion import Deployment
-from runbook_lib.survival import TableProof
+from runbook_lib.survival import TableProof, kept
 from runbook_lib.validation import Validation
-
-_SEQUENCE = "sequence "
 
 
 def schema(audit: Audit | None, deployment: Deployment | None) -> str:
@@ -67,21 +65,10 @@ def _tables(where: str, proofs: Sequence[TableProof]) -> str:
     shown = table(("Table", "Rows before", "Rows after", "Values"), [_table(i) for i in ordered])
     is_open = len(proofs) <= 12 or not ordered[0].equal
     return (
-        f"<p>{where}: {kept(proofs)} Rows were counted, and all their values put into one "
+        f"<p>{where}: {kept(proofs)}. Rows were counted, and all their values put into one "
         "fingerprint, before and after, over the columns that both have. The version table, which "
         "is meant to change, is left out.</p>\n" + fold("Table by table", shown, is_open=is_open)
     )
-
-
-def kept(proofs: Sequence[TableProof]) -> str:
-    """Say in one sentence how many tables and sequences are as they were."""
-    tables = [item for item in proofs if not item.table.startswith(_SEQUENCE)]
-    others = [item for item in proofs if item.table.startswith(_SEQUENCE)]
-    good, also = sum(item.equal for item in tables), sum(item.equal for item in others)
-    before, after = sum(i.rows_before for i in tables), sum(max(0, i.rows_after) for i in tables)
-    number = f"{before:,} rows" if before == after else f"{before:,} rows before, {after:,} after"
-    more = f", {also} of {len(others)} sequences" if others else ""
-    return f"{good} of {len(tables)} tables{more} are as they were ({number})."
 
 
 def _table(item: TableProof) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from runbook_lib.promotion import Approval, ChecklistItem, Deployment
 from runbook_lib.reading import Cleanup
 from runbook_lib.seal import sealed_runs
 from runbook_lib.session import Phase
-from runbook_lib.survival import TableProof, compare_rows
+from runbook_lib.survival import TableProof, compare_rows, kept
 from runbook_lib.validation import Validation
 from runbook_lib.verification import fault_of
 
@@ -227,13 +227,11 @@ def sentence(done: Deployment) -> str:
     failed = [step for step in done.steps if step.error]
     if failed:
         return f"Step failed and the rest was not run: {failed[0].title}: {failed[0].error}"
-    rows = sum(proof.rows_after for proof in done.tables)
-    kept = sum(proof.equal for proof in done.tables)
     bad = [check.name for check in done.checks if not check.passed]
     steps = "1 step" if len(done.steps) == 1 else f"{len(done.steps)} steps"
     return (
         f"{steps} applied; {done.differences} objects differ; "
-        f"{kept} of {len(done.tables)} tables as they were ({rows} rows); "
+        f"{kept(done.tables)}; "
         + (f"failed checks: {', '.join(bad)}" if bad else f"{len(done.checks)} checks passed")
         + f"; version rows {', '.join(done.rows_after)}."
     )

@@ -19,6 +19,7 @@ from runbook_lib.plan import Plan, Rehearsal
 from runbook_lib.promotion import Approval, Deployment
 from runbook_lib.scrub import Scrub
 from runbook_lib.seal import MEANINGS
+from runbook_lib.survival import kept
 from runbook_lib.validation import Validation
 
 FILE = "record.html"
@@ -121,7 +122,7 @@ class _Page:
                     "differ from what the heads promise afterwards",
                 )
             )
-            facts.append(("Rows", balance.kept(self.deployment.tables)))
+            facts.append(("Rows", f"{kept(self.deployment.tables)}."))
         ways = (
             [way.way for way in self.validation.ways_back if way.proven] if self.validation else []
         )

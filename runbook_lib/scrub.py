@@ -23,7 +23,8 @@ from runbook_lib.config import Environment, load_environment
 from runbook_lib.dsn import Dsn, is_weak, mask, secret_forms, solid_forms
 from runbook_lib.errors import ConfigurationError, RunbookError
 
-_CELL_FILE = re.compile(r"[\w/.<>+-]*/ipykernel_\d+/\d+\.py")
+# From the beginning of a word only: within a picture's base64 every place would be tried else.
+_CELL_FILE = re.compile(r"(?<![\w/.<>+-])[\w/.<>+-]*/ipykernel_\d+/\d+\.py")
 _HOME = re.compile(r"(?<![\w.\-])/(?:home|Users)/(?!<)[\w.\-]+")
 _SECRET_NAME = re.compile(r"PASSW|SECRET|TOKEN|API_?KEY|CREDENTIAL", re.IGNORECASE)
 _MARKUP = frozenset(("text/html", "text/markdown", "image/svg+xml"))

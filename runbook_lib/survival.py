@@ -165,3 +165,14 @@ def _position(state: str) -> tuple[int, bool]:
     """Return how far a sequence is, growing with every number that it hands out."""
     last, called, _, increment = state.split()
     return int(last) * (1 if int(increment) > 0 else -1), called == "called"
+
+
+def kept(proofs: Sequence[TableProof]) -> str:
+    """Say how many tables and sequences are as they were."""
+    tables = [item for item in proofs if not item.table.startswith(SEQUENCE)]
+    others = [item for item in proofs if item.table.startswith(SEQUENCE)]
+    good, also = sum(item.equal for item in tables), sum(item.equal for item in others)
+    before, after = sum(i.rows_before for i in tables), sum(max(0, i.rows_after) for i in tables)
+    number = f"{before:,} rows" if before == after else f"{before:,} rows before, {after:,} after"
+    more = f", {also} of {len(others)} sequences" if others else ""
+    return f"{good} of {len(tables)} tables{more} are as they were ({number})"
