@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,8 +32,12 @@ def signal_kernel(km: Any, number: int) -> None:
 
 def end_kernel(km: Any) -> None:
     """End a kernel for good, with what it started, and remove its connection file."""
+    process = getattr(km.provisioner, "process", None)
     try:
         signal_kernel(km, signal.SIGKILL)
+        if process is not None:  # Jupyter's own wait looks every tenth of a second only
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1)
         with contextlib.suppress(RuntimeError):
             run_sync(km.shutdown_kernel)(now=True)
         run_sync(km.cleanup_resources)()
