@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -638,3 +639,19 @@ def test_within_a_url_a_password_is_percent_encoded() -> None:
     url = substituted("postgresql+asyncpg://{user}:{password}@{host}:{port}/{database}", address)
     assert url == "postgresql+asyncpg://me:p%40ss%2F%25@h:1/d"
     assert substituted("{password}", address) == "p@ss/%"
+
+
+def test_a_lazy_module_that_fails_when_it_is_asked_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seen in real projects: a stand-in for a moved module, with a __getattr__ of its own."""
+    from runbook_lib.agent.collecting import loaded_sources
+
+    lazy = types.ModuleType("moved")
+
+    def fail(name: str) -> object:
+        raise ImportError(f"{name} is elsewhere")
+
+    lazy.__dict__["__getattr__"] = fail
+    monkeypatch.setitem(sys.modules, "moved", lazy)
+    loaded_sources()

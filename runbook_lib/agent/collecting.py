@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -114,8 +115,8 @@ def loaded_sources() -> dict[str, str]:
         os.path.join(path, "") for path in {library, *(p for p in sys.path if "-packages" in p)}
     )
     found: dict[str, str] = {}
-    for module in list(sys.modules.values()):
-        path = str(getattr(module, "__file__", None) or "")
+    for module in filter(inspect.ismodule, list(sys.modules.values())):
+        path = str(vars(module).get("__file__") or "")  # a lazy module may fail when it is asked
         if path.startswith(root) and path.endswith(".py") and not path.startswith(outside):
             found[os.path.relpath(path, root)] = file_digest(path)
     return found

@@ -32,6 +32,18 @@ script_location = migrations
 path_separator = os
 recursive_version_locations = true
 sqlalchemy.url = postgresql+psycopg2://
+
+[loggers]
+keys = root
+
+[handlers]
+keys =
+
+[formatters]
+keys =
+
+[logger_root]
+handlers =
 """
 PAST = """\
 import sqlalchemy as sa
@@ -68,7 +80,8 @@ class RealTree:
         """Lines for the project's table in runbook.toml."""
         if not self.variable:
             return ""
-        return f'[project.env]\n{self.variable} = "{{url}}"\nHOME = "/nonexistent"'
+        url = f"postgresql+{self.driver}://{{user}}:{{password}}@{{host}}:{{port}}/{{database}}"
+        return f'[project.env]\n{self.variable} = "{url}"\nHOME = "/nonexistent"'
 
     @property
     def python(self) -> Path:
@@ -157,7 +170,9 @@ TREES = {
             name="langflow",
             installs=(
                 ("--no-deps", "langflow-base==1.13.0", "lfx"),
-                ("sqlmodel", "psycopg2-binary", "alembic"),
+                ("sqlmodel", "psycopg2-binary", "alembic", "orjson", "fastapi", "langchain-core"),
+                ("structlog", "loguru", "platformdirs", "filelock", "pandas", "aiofiles"),
+                ("pillow", "cryptography"),
             ),
             versions="langflow/alembic/versions",
             middle="006b3990db50",
