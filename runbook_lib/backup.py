@@ -19,7 +19,7 @@ from runbook_lib.artifacts import Artifact, file_digest
 from runbook_lib.catalog import Catalog, ObjectChange, diff, snapshot
 from runbook_lib.dsn import Dsn
 from runbook_lib.errors import GateError, RunbookError
-from runbook_lib.fingerprints import TableFingerprint, fingerprints
+from runbook_lib.fingerprints import SEQUENCE, TableFingerprint, fingerprints
 from runbook_lib.postgres import (
     Connection,
     Scratch,
@@ -73,6 +73,11 @@ class Backup(Artifact):
     @property
     def verified(self) -> bool:
         return not self.differences and not self.unequal_tables
+
+    @property
+    def tables(self) -> tuple[TableFingerprint, ...]:
+        """The fingerprints of tables and materialized views, without those of sequences."""
+        return tuple(f for f in self.fingerprints if not f.table.startswith(SEQUENCE))
 
 
 Progress = Callable[[str, float | None], None]

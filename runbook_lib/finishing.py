@@ -51,12 +51,12 @@ def _audit(audit: Audit) -> Ending:
 
 
 def _backup(backup: Backup) -> Ending:
-    rows = sum(table.rows for table in backup.fingerprints)
+    rows = sum(table.rows for table in backup.tables)
     size = sum(file.size for file in backup.files)
     if backup.verified:
         return _passed(
             f"{size / 1e6:.1f} MB in {len(backup.files)} files; restored and equal: "
-            f"{len(backup.fingerprints)} tables, {rows} rows."
+            f"{len(backup.tables)} tables, {rows:,} rows."
         )
     return _failed(
         f"The restored clone is not what was dumped: {len(backup.differences)} objects and "

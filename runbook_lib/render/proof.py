@@ -45,8 +45,8 @@ def backup(made: Backup) -> Display:
 
 
 def _restored(made: Backup) -> Display:
-    rows = sum(item.rows for item in made.fingerprints)
-    held = f"{count(len(made.fingerprints), 'table')}, {count(rows, 'row')}"
+    rows = sum(item.rows for item in made.tables)
+    held = f"{count(len(made.tables), 'table')}, {count(rows, 'row')}"
     took = f"restored into the clone {made.clone} in {seconds(made.restore_seconds)}"
     if made.verified:
         return paragraph(f"✓ Verified: {took}; equal in schema and in every row ({held}).", "good")
