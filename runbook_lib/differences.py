@@ -155,28 +155,25 @@ def _lost(
         if key in live.objects or _owner_gone(key, aspects, live):
             continue
         verdict = verdicts.get(writers.get(key, ""))
-        if verdict and _recorded_in_vain(verdict):
-            yield Drift(
-                object=key,
-                kind="missing",
-                aspect="",
-                expected=describe(key, aspects) or "present",
-                found="absent",
-                note=f"{verdict.revision_id} is recorded, and makes it when it runs here.",
-            )
-            continue
-        by_hand = verdict is None or _ran_as_a_whole(verdict)
-        if by_hand and (verdict is None or verdict.revision_id in atomic):
-            yield Drift(
-                object=key,
-                kind="missing",
-                aspect="",
-                expected=describe(key, aspects) or "present",
-                found="absent",
-                note=f"{verdict.revision_id} made it and ran; it was removed since."
-                if verdict
-                else "The baseline has it.",
-            )
+        if verdict is None:
+            yield _missing(key, aspects, "The baseline has it.")
+        elif _recorded_in_vain(verdict):
+            note = f"{verdict.revision_id} is recorded, and makes it when it runs here."
+            yield _missing(key, aspects, note)
+        elif _ran_as_a_whole(verdict) and verdict.revision_id in atomic:
+            note = f"{verdict.revision_id} made it and ran; it was removed since."
+            yield _missing(key, aspects, note)
+
+
+def _missing(key: str, aspects: Aspects, note: str) -> Drift:
+    return Drift(
+        object=key,
+        kind="missing",
+        aspect="",
+        expected=describe(key, aspects) or "present",
+        found="absent",
+        note=note,
+    )
 
 
 def _ran_as_a_whole(verdict: RevisionVerdict) -> bool:
