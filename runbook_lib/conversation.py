@@ -110,6 +110,14 @@ class Conversation:
             stream.write(b"%d\n" % len(source) + source + request.encode() + b"\n")
             stream.flush()
 
+    def go_on(self) -> None:
+        """Tell an agent that waits for its database that it is there."""
+        stream = self._process.stdin
+        assert stream is not None
+        with suppress(BrokenPipeError):
+            stream.write(b"\n")
+            stream.flush()
+
     def _start(self) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(

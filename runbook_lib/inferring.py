@@ -103,7 +103,8 @@ def _waiting(search: Search, live: Catalog, found: Replay) -> frozenset[str]:
 def _explored(search: Search, guess: Guess, hopeless: set[str]) -> Guess:
     """Answer the errors of a replay one by one; what has no answer becomes ``hopeless``."""
     job = search.job
-    shadow = shadows.make(job.project, job.scratch, guess.inferred())
+    shadow = job.scratch.name("shadow")
+    shadows.make(job.project, job.scratch, shadow, guess.inferred())
     try:
         for _ in range(ROUNDS):
             run = replays.run_in(job, shadow, skip=hopeless)
@@ -113,7 +114,7 @@ def _explored(search: Search, guess: Guess, hopeless: set[str]) -> Guess:
                 return guess
             if any(item.changes or item.commits_inside or item.autocommit for item in failed):
                 job.scratch.drop(shadow)
-                shadow = shadows.make(job.project, job.scratch, better.inferred())
+                shadows.make(job.project, job.scratch, shadow, better.inferred())
             else:
                 shadows.carry_out(shadow, baseline.steps(guess, better))
             guess = better

@@ -138,17 +138,30 @@ class Scratch:
         rows = self._query("SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s", (name,))
         return bool(rows)
 
+    def name(self, purpose: str) -> Dsn:
+        """Return the address of a disposable database that is still to be made."""
+        if not re.fullmatch(r"[a-z0-9_]{1,24}", purpose):
+            raise ConfigurationError(f"{purpose!r} is not a purpose.", "Use a-z, 0-9 and _.")
+        return self.dsn(
+            f"runbook_{purpose}_{int(time.time())}_{os.getpid()}_{secrets.token_hex(3)}"
+        )
+
     def create(
         self, purpose: str, template: Dsn | None = None, like: Connection | None = None
     ) -> Dsn:
-        """Create a database: empty, or a copy of ``template``, a database of this place.
+        """Name and make a database; see ``make``."""
+        dsn = self.name(purpose)
+        self.make(dsn, template, like)
+        return dsn
+
+    def make(self, dsn: Dsn, template: Dsn | None = None, like: Connection | None = None) -> None:
+        """Make the database ``dsn``: empty, or a copy of ``template``, a database of this place.
 
         An empty one gets the encoding and locale of the database behind ``like`` where the
         place has that locale, else the nearest, with a note. Raises GateError.
         """
-        if not re.fullmatch(r"[a-z0-9_]{1,24}", purpose):
-            raise ConfigurationError(f"{purpose!r} is not a purpose.", "Use a-z, 0-9 and _.")
-        name = f"runbook_{purpose}_{int(time.time())}_{os.getpid()}_{secrets.token_hex(3)}"
+        _require_disposable(dsn.database)
+        name = dsn.database
         connection = connect(self.admin, read_only=False)
         try:
             if template:
@@ -162,7 +175,6 @@ class Scratch:
             ) from None
         finally:
             connection.close()
-        return self.dsn(name)
 
     def drop(self, dsn: Dsn) -> None:
         """Drop a disposable database. Raises SafetyError for any other."""
@@ -170,10 +182,16 @@ class Scratch:
         self._run(f'DROP DATABASE IF EXISTS "{dsn.database}" WITH (FORCE)')
 
     def rename(self, dsn: Dsn, name: str) -> Dsn:
-        """Give a disposable database a name that no sweep takes; it begins with ``runbook_``."""
+        """Give a disposable database a name that no sweep takes; it begins with ``runbook_``.
+
+        One that had this name is dropped.
+        """
         _require_disposable(dsn.database)
         _require_disposable(name)
-        self._run(f'ALTER DATABASE "{dsn.database}" RENAME TO "{name}"')
+        self._run(
+            f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)',
+            f'ALTER DATABASE "{dsn.database}" RENAME TO "{name}"',
+        )
         return self.dsn(name)
 
     def sweep(self) -> tuple[str, ...]:
@@ -208,10 +226,11 @@ class Scratch:
                 self.notes.append(note)
             return
 
-    def _run(self, statement: str) -> None:
+    def _run(self, *statements: str) -> None:
         connection = connect(self.admin, read_only=False)
         try:
-            _execute(connection, statement)
+            for statement in statements:
+                _execute(connection, statement)
         finally:
             connection.close()
 

@@ -11,10 +11,11 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from runbook_lib import questions
 from runbook_lib.answers import (
     STATUS,
     Description,
@@ -38,7 +39,6 @@ from runbook_lib.errors import (
     SafetyError,
     UnreachableError,
 )
-from runbook_lib.exclusion import SHARE
 from runbook_lib.graph import SourceTree
 from runbook_lib.narrowing import GENERIC_PLANS, functions
 
@@ -108,7 +108,7 @@ class Project:
 
     def describe(self, dsn: Dsn, edits: Sequence[FileEdit] = ()) -> Description:
         """Run env.py against ``dsn`` without doing anything and say what it configured."""
-        found = self._one("described", {"op": "describe", "edits": _edits(edits)}, dsn)
+        found = self._one("described", {"op": "describe", "edits": questions.files(edits)}, dsn)
         return description(found)
 
     def replay(
@@ -135,24 +135,26 @@ class Project:
         create_roles: bool = False,
         partial: bool = False,
         progress: Progress | None = None,
+        meanwhile: Callable[[], object] | None = None,
     ) -> Run:
         """Replay, as ``replay`` does, and return all that is known of the run.
 
         ``create_roles`` lets it create roles that GRANT and OWNER need and the server lacks.
         ``partial``: read only the tables that a revision names, where its statements are of kinds
         that change nothing else; the result's ``exact`` says whether that was right.
+        ``meanwhile`` makes the database while the agent starts up.
         """
         snapshot = {**READING, "functions": functions() if partial else ()}
         request = {
             "op": "replay",
             "target": target,
             "skip": sorted(skip),
-            "edits": _edits(edits),
+            "edits": questions.files(edits),
             "snapshot": snapshot,
             "create_roles": create_roles,
             "session": ["SET synchronous_commit TO off", GENERIC_PLANS],
         }
-        return self._run(request, dsn, progress)
+        return self._run(request, dsn, progress, meanwhile)
 
     def upgrade(
         self,
@@ -177,8 +179,8 @@ class Project:
             "target": target,
             "only": list(only),
             "commit": commit,
-            "edits": _edits(edits),
-            "session": _writing(lock_timeout, statement_timeout),
+            "edits": questions.files(edits),
+            "session": questions.limits(lock_timeout, statement_timeout),
         }
         return settled(self._run(request, dsn, progress))
 
@@ -203,8 +205,8 @@ class Project:
             "op": "downgrade",
             "target": target,
             "only": list(only),
-            "edits": _edits(edits),
-            "session": _writing(lock_timeout, statement_timeout),
+            "edits": questions.files(edits),
+            "session": questions.limits(lock_timeout, statement_timeout),
         }
         return settled(self._run(request, dsn, progress))
 
@@ -221,8 +223,8 @@ class Project:
         request = {
             "op": "stamp",
             "target": [target] if isinstance(target, str) else list(target),
-            "edits": _edits(edits),
-            "session": _writing(lock_timeout, statement_timeout),
+            "edits": questions.files(edits),
+            "session": questions.limits(lock_timeout, statement_timeout),
         }
         run = self._run(request, dsn, None)
         if run.lost:
@@ -239,7 +241,7 @@ class Project:
         """
         request = {
             "op": "state",
-            "edits": _edits(edits),
+            "edits": questions.files(edits),
             "session": ["SET default_transaction_read_only TO on"],
         }
         texts = self._one("state", request, dsn)["texts"]
@@ -277,10 +279,16 @@ class Project:
 
     # The conversation with the agent
 
-    def _run(self, request: dict[str, Any], dsn: Dsn, progress: Progress | None) -> Run:
+    def _run(
+        self,
+        request: dict[str, Any],
+        dsn: Dsn,
+        progress: Progress | None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> Run:
         revisions: dict[str, RevisionReplay] = {}
         facts: dict[str, Event] = {}
-        for event in self._events(request, dsn):
+        for event in self._events(request, dsn, meanwhile=meanwhile):
             kind = event["event"]
             facts[kind] = event
             if kind in STATUS:
@@ -298,14 +306,23 @@ class Project:
         return events[name]
 
     def _events(
-        self, request: dict[str, Any], dsn: Dsn | None, timeout: float = 0
+        self,
+        request: dict[str, Any],
+        dsn: Dsn | None,
+        timeout: float = 0,
+        meanwhile: Callable[[], object] | None = None,
     ) -> Iterator[Event]:
         """Send one request and give the answers as they come. Raises what the agent reports."""
         conversation = Conversation(self._argv(), self.folder, timeout)
         masked = self._masked(dsn)
         with conversation.open() as lines:
             conversation.send(agent_source(), json.dumps(self._request(request, dsn)))
+            if meanwhile:
+                meanwhile()
             for event in lines:
+                if event["event"] == "waiting":
+                    conversation.go_on()
+                    continue
                 if event["event"] == "error":
                     raise KINDS[event["kind"]](redact(event["message"], masked), event["hint"])
                 if event["event"] == "end":
@@ -344,7 +361,9 @@ class Project:
     def _request(self, request: dict[str, Any], dsn: Dsn | None) -> dict[str, Any]:
         settings = self.settings
         root = settings.root if settings.exec else str((self.folder / settings.root).resolve())
-        forbid = self.forbid if dsn and self.forbid and not _same(dsn, self.forbid) else None
+        forbid = (
+            self.forbid if dsn and self.forbid and not questions.is_same(dsn, self.forbid) else None
+        )
         return {
             "root": root,
             "shown_root": settings.root,
@@ -352,39 +371,11 @@ class Project:
             "section": settings.section,
             "x": list(settings.x),
             "env": dict(settings.env),
-            "address": _address(dsn) if dsn else None,
-            "forbid": _address(forbid) if forbid else None,
+            "address": questions.address(dsn) if dsn else None,
+            "forbid": questions.address(forbid) if forbid else None,
             **request,
         }
 
     def _masked(self, dsn: Dsn | None) -> tuple[str, ...]:
         known = [item.password for item in (dsn, self.forbid) if item and item.password]
         return (*self.secrets, *known)
-
-
-def _same(one: Dsn, other: Dsn) -> bool:
-    return (one.host, one.port, one.database) == (other.host, other.port, other.database)
-
-
-def _address(dsn: Dsn) -> dict[str, Any]:
-    return {
-        "url": dsn.text,
-        "host": dsn.host,
-        "port": dsn.port,
-        "user": dsn.user,
-        "password": dsn.password,
-        "database": dsn.database,
-        "socket": dsn.host if dsn.host.startswith("/") else "",
-        "options": dsn.options,
-        "environ": dsn.environ(),
-    }
-
-
-def _edits(edits: Sequence[FileEdit]) -> list[dict[str, Any]]:
-    return [{"path": edit.path, "before": edit.before, "after": edit.after} for edit in edits]
-
-
-def _writing(lock_timeout: str, statement_timeout: str) -> list[str]:
-    given = {"lock_timeout": lock_timeout, "statement_timeout": statement_timeout}
-    limits = {name: value.replace("'", "''") for name, value in given.items() if value}
-    return [*(f"SET {name} TO '{value}'" for name, value in limits.items()), SHARE]

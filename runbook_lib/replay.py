@@ -8,7 +8,7 @@ a revision that was added on top replays only itself, in a copy of it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -200,8 +200,9 @@ def _usable(job: Job) -> Kept | None:
 
 def _on_top(job: Job, kept: Kept) -> Cached | None:
     """Run what is new in a copy of the kept shadow; None when it is not what it should be."""
-    shadow = job.scratch.create("shadow", template=job.scratch.dsn(kept.database))
+    shadow, stays = job.scratch.name("shadow"), False
     try:
+        job.scratch.make(shadow, template=job.scratch.dsn(kept.database))
         found = read_shadow(shadow, (*job.exclude, kept.version_table))
         if found.digest != kept.replay.final.digest:
             return None
@@ -213,35 +214,50 @@ def _on_top(job: Job, kept: Kept) -> Cached | None:
         before = kept.replay
         revisions = (*before.revisions, *_without(run.revisions, job.exclude))
         done = _cached(job, run, before.baseline, revisions, {**kept.sources, **run.sources})
-        _keep(job, shadow, run, done)
+        stays = _keep(job, shadow, run, done)
         return done
     finally:
-        job.scratch.drop(shadow)
+        if not stays:
+            job.scratch.drop(shadow)
 
 
 def _from_start(job: Job, *, keep: bool, partial: bool = True) -> Cached:
-    shadow = make_shadow(job)
+    shadow, stays = job.scratch.name("shadow"), False
+
+    def meanwhile() -> None:
+        make_shadow(job, shadow)
+        if keep:  # what was kept is of no use for this tree
+            job.shelf.forget(job.kept_name)
+            job.scratch.drop(job.scratch.dsn(job.kept_name))
+
     try:
-        run = run_in(job, shadow, partial=partial)
+        run = run_in(job, shadow, partial=partial, meanwhile=meanwhile)
         if not run.exact:  # a statement reached further than it looks: read everything each time
             return _from_start(job, keep=keep, partial=False)
         before = run.baseline or read_shadow(shadow, job.exclude)
         before = without(before, [f"table:{name}" for name in job.exclude])
         revisions = _without(run.revisions, job.exclude)
         done = _cached(job, run, before, revisions, run.sources)
-        if keep:
-            _keep(job, shadow, run, done)
+        stays = keep and _keep(job, shadow, run, done)
         return done
     finally:
-        job.scratch.drop(shadow)
+        if not stays:
+            job.scratch.drop(shadow)
 
 
-def make_shadow(job: Job) -> Dsn:
+def make_shadow(job: Job, shadow: Dsn) -> None:
     """Create the shadow and load the baseline."""
-    return shadows.make(job.project, job.scratch, job.inferred)
+    shadows.make(job.project, job.scratch, shadow, job.inferred)
 
 
-def run_in(job: Job, shadow: Dsn, *, partial: bool = False, skip: Collection[str] = ()) -> Run:
+def run_in(
+    job: Job,
+    shadow: Dsn,
+    *,
+    partial: bool = False,
+    skip: Collection[str] = (),
+    meanwhile: Callable[[], object] | None = None,
+) -> Run:
     """Run what has not run yet in the shadow, less ``skip`` and what builds on it."""
     return job.project.run_replay(
         shadow,
@@ -251,6 +267,7 @@ def run_in(job: Job, shadow: Dsn, *, partial: bool = False, skip: Collection[str
         create_roles=job.scratch.place != "target",
         partial=partial,
         progress=job.progress,
+        meanwhile=meanwhile,
     )
 
 
@@ -280,14 +297,15 @@ def _origin(job: Job) -> Literal["empty", "given", "inferred"]:
     return "inferred" if job.inferred else "given" if given else "empty"
 
 
-def _keep(job: Job, shadow: Dsn, run: Run, done: Cached) -> None:
-    """Put the shadow aside for the next replay, if all went well; that one looks at it first."""
+def _keep(job: Job, shadow: Dsn, run: Run, done: Cached) -> bool:
+    """Put the shadow aside for the next replay, if all went well; say whether that was done.
+
+    The next one looks first whether what stands in it is still right.
+    """
     good = all(item.status == "replayed" and not item.lost for item in done.replay.revisions)
     if not good or not run.rows:
-        return
+        return False
     job.shelf.forget(job.kept_name)
-    if job.scratch.has(job.kept_name):
-        job.scratch.drop(job.scratch.dsn(job.kept_name))
     job.scratch.rename(shadow, job.kept_name)
     kept = Kept(
         database=job.kept_name,
@@ -298,6 +316,7 @@ def _keep(job: Job, shadow: Dsn, run: Run, done: Cached) -> None:
         replay=done.replay,
     )
     job.shelf.write(job.kept_name, kept)
+    return True
 
 
 def read_shadow(dsn: Dsn, exclude: Collection[str]) -> Catalog:

@@ -20,17 +20,16 @@ from runbook_lib.project import Project
 SCRATCH_ROLES = 20  # roles that a baseline may name and the shadow's server lack
 
 
-def make(project: Project, scratch: Scratch, inferred: Inferred | None = None) -> Dsn:
+def make(project: Project, scratch: Scratch, shadow: Dsn, inferred: Inferred | None = None) -> None:
     """Create the shadow and load the baseline, with the roles that it names."""
     if inferred:
-        shadow = scratch.create("shadow")
+        scratch.make(shadow)
         carry_out(shadow, inferred.statements)
-        return shadow
+        return None
     for _ in range(SCRATCH_ROLES):
-        shadow = scratch.create("shadow")
+        scratch.make(shadow)
         try:
-            _load_baseline(project, shadow)
-            return shadow
+            return _load_baseline(project, shadow)
         except RunbookError as error:
             scratch.drop(shadow)
             missing = re.search(r'role "([^"]+)" does not exist', error.message)

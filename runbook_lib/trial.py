@@ -31,8 +31,9 @@ def run_alone(job: Job, names: Sequence[str]) -> Catalog | None:
 
 
 def _run(job: Job, names: Sequence[str]) -> Catalog | None:
-    shadow = replays.make_shadow(job)
+    shadow = job.scratch.name("shadow")
     try:
+        replays.make_shadow(job, shadow)
         runs = job.project.upgrade(shadow, job.target, edits=job.edits, only=names, commit=True)
         failed = any(run.status == "failed" for run in runs)
         return None if failed else replays.read_shadow(shadow, job.exclude)

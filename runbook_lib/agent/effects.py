@@ -120,12 +120,19 @@ class Witness:
             record.changes = self._take(text)
         return after
 
+    def is_exact(self) -> bool:
+        """Say whether what is known, put together from parts, is what a look at it all shows."""
+        if not self.partial:
+            return True
+        with self.session.aside():
+            text = self.snapshot()
+        self.partial = False
+        return self.known is not None and self.parse(text) == self.known.objects
+
     def reread(self, connection: Any) -> list[list[Any]]:
         """Read the whole catalog over another connection; return what changed."""
+        self.partial = False
         return self._take(self.snapshot_over(connection))
-
-    def is_exact(self, text: str) -> bool:
-        return self.known is not None and self.parse(text) == self.known.objects
 
     def _take(self, text: str) -> list[list[Any]]:
         before = self.known.objects if self.known else {}

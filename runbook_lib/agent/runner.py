@@ -17,8 +17,8 @@ from runbook_lib.agent.effects import Unseen, Witness
 from runbook_lib.agent.overlay import Overlay
 from runbook_lib.agent.recording import Record, Recorder
 from runbook_lib.agent.session import Session, driver_version, server_version
-from runbook_lib.agent.tree import load_script, relative, version_locations
-from runbook_lib.agent.wire import Channel, Refused, explain
+from runbook_lib.agent.tree import load_script, parents, relative, version_locations
+from runbook_lib.agent.wire import Channel, Refused, await_database, explain
 
 
 class Runner:
@@ -167,6 +167,8 @@ class Runner:
                 self._wrap(step, number, len(chosen))
             yield step
             self._leave()
+        if self.replaying and not self.witness.is_exact():
+            raise Unseen
 
     def _plan(self, rows: Any) -> list[Any]:
         operation = self.request["op"]
@@ -259,6 +261,7 @@ class Runner:
         self.channel.send("described", **self.describe())
 
     def op_replay(self) -> None:
+        await_database(self.channel)
         try:
             while not self._replay_once():
                 pass
@@ -303,7 +306,10 @@ class Runner:
         self.failed.add(record.revision_id)
         if self.replaying:
             kept = self.session.fresh(self.session.rows) == sorted(self.promised or ())
+            unsure = self.witness.partial
             changed = self.session.fresh(self.witness.reread)
+            if changed and unsure:  # perhaps the work of one before it
+                raise Unseen from error
             record.changes = changed if kept else []
         message = self.describe_error(error, record)
         self.channel.send("failed", error=message, **record.facts())
@@ -348,9 +354,7 @@ class Runner:
 
     def _finish(self) -> None:
         """Read the version rows on a new connection and compare them with what was promised."""
-        rows, server, text = self.session.fresh(self._last_look)
-        if text and not self.witness.is_exact(text):
-            self.channel.send("inexact")
+        rows, server = self.session.fresh(self._last_look)
         self.channel.send(
             "final",
             rows=rows,
@@ -362,10 +366,8 @@ class Runner:
             sources=loaded_sources(),
         )
 
-    def _last_look(self, connection: Any) -> tuple[list[str], str, str]:
-        """Return version rows, server version and, where it was put together, the catalog."""
-        text = self.witness.snapshot_over(connection) if self.witness.partial else ""
-        return self.session.rows(connection), server_version(connection), text
+    def _last_look(self, connection: Any) -> tuple[list[str], str]:
+        return self.session.rows(connection), server_version(connection)
 
     def _lost(self, rows: list[str]) -> list[str]:
         """Return the revisions that were reported as done and are not recorded."""
@@ -393,8 +395,3 @@ class Runner:
                 with contextlib.suppress(Exception):  # a row that no file has
                     waiting.extend(parents(self.script.get_revision(item)))
         return found
-
-
-def parents(revision: Any) -> set[str]:
-    """Return the ids that a revision needs: its down_revisions and what it depends on."""
-    return set(revision._all_down_revisions)

@@ -72,3 +72,8 @@ def read(path: str) -> str | None:
             return decoded(stream.read())
     except OSError:
         return None
+
+
+def parents(revision: Any) -> set[str]:
+    """Return the ids that a revision needs: its down_revisions and what it depends on."""
+    return set(revision._all_down_revisions)

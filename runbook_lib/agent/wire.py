@@ -42,16 +42,23 @@ class Channel:
 
 CHILDREN: list[subprocess.Popen[str]] = []
 FOLDERS: list[str] = []
+GO_ON = threading.Event()
+
+
+def await_database(channel: Channel) -> None:
+    """Wait for the word that the request's database is there."""
+    channel.send("waiting")
+    GO_ON.wait()
 
 
 def watch_input() -> None:
-    """End the process when the other side of standard input is gone."""
+    """End the process when the other side of standard input is gone; a line says to go on."""
     given = os.dup(0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 
     def watch() -> None:
         while os.read(given, 1024):
-            pass
+            GO_ON.set()
         for child in CHILDREN:
             kill_group(child)
         for folder in FOLDERS:

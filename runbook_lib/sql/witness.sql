@@ -18,19 +18,19 @@ BEGIN
                 + pg_stat_get_xact_tuples_updated(c.id)
                 + pg_stat_get_xact_tuples_deleted(c.id) AS written
             FROM (
-                SELECT CAST(CAST('pg_catalog.' || x AS regclass) AS oid) AS id, false AS far
-                FROM unnest(ARRAY['pg_class', 'pg_attribute', 'pg_attrdef', 'pg_constraint',
+                SELECT id, false AS far
+                FROM unnest(CAST(ARRAY['pg_class', 'pg_attribute', 'pg_attrdef', 'pg_constraint',
                     'pg_index', 'pg_type', 'pg_sequence', 'pg_description', 'pg_depend',
-                    'pg_trigger']) x
+                    'pg_trigger'] AS regclass[])) id
                 UNION ALL
-                SELECT CAST(CAST('pg_catalog.' || x AS regclass) AS oid), true
-                FROM unnest(ARRAY['pg_namespace', 'pg_proc', 'pg_aggregate', 'pg_rewrite',
+                SELECT id, true
+                FROM unnest(CAST(ARRAY['pg_namespace', 'pg_proc', 'pg_aggregate', 'pg_rewrite',
                     'pg_policy', 'pg_enum', 'pg_range', 'pg_extension', 'pg_event_trigger',
                     'pg_statistic_ext', 'pg_inherits', 'pg_partitioned_table',
                     'pg_foreign_table', 'pg_foreign_server', 'pg_authid', 'pg_auth_members',
                     'pg_collation', 'pg_opclass', 'pg_opfamily', 'pg_operator', 'pg_cast',
                     'pg_language', 'pg_ts_config', 'pg_ts_dict', 'pg_am', 'pg_tablespace',
-                    'pg_default_acl']) x
+                    'pg_default_acl'] AS regclass[])) id
             ) c
         ) w);
 END $runbook$;
