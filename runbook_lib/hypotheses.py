@@ -30,10 +30,16 @@ Trial = Callable[[tuple[str, ...]], Catalog | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Revisions whose run makes the live schema; ``ran`` says of the doubtful ones what is so."""
+    """Revisions whose run makes the live schema; ``ran`` says of the doubtful ones what is so.
 
-    made: Catalog
+    ``made`` is None where nothing that was tried makes it, and ``baffling`` are then the revisions
+    that seem half done although they cannot be, beside one that stopped half-way: that is not
+    tried, so nobody knows.
+    """
+
+    made: Catalog | None
     ran: Mapping[str, Executed]
+    baffling: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +83,21 @@ def explain(
             found[chosen] = made
             if not doubts.silent:
                 break
-    return _agreed(case, doubts, found)
+    return _agreed(case, doubts, found) or _baffled(case, judged, doubts)
+
+
+def _baffled(
+    case: Case, judged: Mapping[str, RevisionVerdict], doubts: Doubts
+) -> Explanation | None:
+    """Nothing explains the schema: say so where a revision may have stopped beside a hole."""
+    stopped = [
+        name
+        for name, verdict in judged.items()
+        if verdict.executed != "yes" and name in case.runs and _loose(case.runs[name])
+    ]
+    if not stopped or not doubts.halves:
+        return None
+    return Explanation(made=None, ran={}, baffling=frozenset(doubts.halves))
 
 
 def _agreed(
@@ -126,7 +146,10 @@ def _holed(case: Case, judged: Mapping[str, RevisionVerdict]) -> bool:
         odd = drifted or _half(case, judged[name])
         if graphs.ancestors(case.graph, [name]) & missing or (odd and hidden & {*order[:number]}):
             return True
-        if _half(case, judged[name]) and _made_later(case, judged, order[number + 1 :], name):
+        if _half(case, judged[name]) and (
+            _made_later(case, judged, order[number + 1 :], name)
+            or any(_idle(case.runs[later]) for later in order[number + 1 :])
+        ):
             return True
     return False
 

@@ -29,7 +29,8 @@ class Case:
     """All that is known: the loadable graph, its replay, the live catalog and who is recorded.
 
     ``stated`` is what a person says of revisions that leave no trace: ran, or did not; ``proven``
-    what running revisions by themselves showed where the chains mislead.
+    what running revisions by themselves showed where the chains mislead. ``baffling`` are those
+    that seem half done, cannot be, and stay unexplained beside one that stopped half-way.
     """
 
     graph: RevisionGraph
@@ -39,6 +40,7 @@ class Case:
     inference: Inference
     stated: Mapping[str, bool] = field(default_factory=dict)
     proven: Mapping[str, Executed] = field(default_factory=dict)
+    baffling: frozenset[str] = frozenset()
 
     @property
     def heard(self) -> dict[str, list[Testimony]]:
@@ -80,6 +82,7 @@ def judge(case: Case) -> dict[str, RevisionVerdict]:
     }
     executed |= {n: "unknowable" for n in case.inference.torn if executed.get(n) in ("yes", "no")}
     executed |= case.proven
+    executed |= dict.fromkeys(case.baffling, "unknowable")
     verdicts = {}
     for revision in case.graph.revisions:
         implied = _implied(revision.revision_id, case, executed)
@@ -213,6 +216,11 @@ def _unknowable(revision: Revision, case: Case, run: RevisionReplay | None) -> s
         return f"It fails in the replay: {run.error}"
     if run.status == "skipped":
         return "It could not be replayed, because a revision that it builds on fails."
+    if revision.revision_id in case.baffling:
+        return (
+            "Some of its effects are there and some are not, beside revisions that did not run and "
+            "one that may have stopped half-way, so it may have done something else than here."
+        )
     if case.replay.inferred and (hesitation := _hesitation(revision.revision_id, case, run)):
         return hesitation
     own = [c for c in case.inference.ambiguous if _writes(c, revision.revision_id)]
@@ -318,11 +326,14 @@ def _implied(revision_id: str, case: Case, executed: Mapping[str, Executed]) -> 
 
 
 def _own_traces(revision_id: str, case: Case) -> Implied | None:
-    """What traces that prove nothing make likely, of a revision that looks before it acts.
+    """What its own traces make likely, of a revision that baffles, or that looks before it acts.
 
     What is all there needs nothing more. What is all missing is made by running it, whether or not
     it ran before; but rows may not be changed twice. None: the traces say nothing at all.
     """
+    if revision_id in case.baffling:
+        said = [t.ran for t in case.heard.get(revision_id, ())]
+        return "yes" if sum(said) * 2 > len(said) else ""
     run = case.runs.get(revision_id)
     voices = {t.ran for t in case.unproven.get(revision_id, ())}
     if run is None or not voices or revision_id not in case.inference.doubts.asking:

@@ -20,10 +20,7 @@ from runbook_lib.versions import VersionRows
 
 
 def misjudged(connection: Any, seed: int) -> Iterator[str]:
-    """Say every false verdict and every false drift in any state of the seed's tree.
-
-    A state with a hole and a half-run revision as well is more than the runbook promises.
-    """
+    """Say every false verdict and every false drift in any state of the seed's tree."""
     topology, states, seen = _world(connection, seed)
     if seen is None:
         return
@@ -31,8 +28,6 @@ def misjudged(connection: Any, seed: int) -> Iterator[str]:
     catalogs = {one.state: one.catalog for one in states}
     trial = _trial(topology, catalogs)
     for one in states:
-        if _holed(one.state) and any(how > 0 for how in one.state):
-            continue
         drawn = conclude(_observed(topology, seen, one.catalog), trial)
         where = f"seed {seed}, {one.state}: "
         yield from (where + text for text in _false(topology, knowledge, one.state, drawn))
@@ -58,12 +53,6 @@ def _trial(topology: Topology, catalogs: dict[State, Catalog]) -> Trial:
         return catalogs.get(tuple(YES if rev.id in names else 0 for rev in topology.revisions))
 
     return trial
-
-
-def _holed(state: State) -> bool:
-    """Whether a revision ran that comes after one that did not run, or not wholly."""
-    until = next((n for n, how in enumerate(state) if how != YES), len(state))
-    return any(state[until + 1 :])
 
 
 def _observed(topology: Topology, replay: Any, live: Catalog) -> Observations:
