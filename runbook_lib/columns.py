@@ -151,12 +151,26 @@ def _give(key: str, old: Aspects, new: Aspects) -> str:
     steps = []
     if "default" in old and "default" not in new:
         steps.append(f"{alter} DROP DEFAULT")
-    if {"identity", "identity_options"} & differing(old, new):
+    changed = {"identity", "identity_options"} & differing(old, new)
+    if changed == {"identity"} and "identity" in old and "identity" in new:
+        steps.append(f"{alter} SET GENERATED {new['identity'].upper()}")
+    elif changed:
         steps += [f"{alter} DROP IDENTITY"] if "identity" in old else []
-        steps += [f"{alter} ADD {definitions.identity(new)}"] if "identity" in new else []
+        steps += _identified(key, new) if "identity" in new else []
     if "default" in new and old.get("default") != new["default"]:
         steps.append(f"{alter} SET DEFAULT {new['default']}")
     return ";\n".join(steps) or f"{alter} DROP DEFAULT"
+
+
+def _identified(key: str, new: Aspects) -> tuple[str, ...]:
+    """Let the sequence of a new identity go on behind the values that are there already."""
+    table, bare = member(split(key)[1])
+    sequence = f"pg_get_serial_sequence({literal(table)}, {literal(bare)})"
+    most = f"max({identifier(bare)})"
+    return (
+        f"{_alter(key)} ADD {definitions.identity(new)}",
+        f"SELECT setval({sequence}, {most}) FROM {table} HAVING {most} > 0",
+    )
 
 
 def _regenerated(key: str, old: Aspects, new: Aspects) -> Statement:
