@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import click
 import pytest
 import yaml
+from browser import chromium, needs_chromium
 from click.testing import CliRunner
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -280,6 +281,49 @@ def test_every_yaml_shown_can_be_read(page: Path) -> None:
         assert yaml.safe_load(text)
 
 
+CI = DOCS / "how-to" / "ci.md"
+WAITING = ["run", "-e", "production"]
+
+
+def scripts(job: dict[str, Any]) -> list[list[str]]:
+    """The words of every ``runbook`` that a job calls, in order (GitHub's steps or GitLab's)."""
+    steps = [str(step.get("run", "")) for step in job.get("steps", ())]
+    lines = "\n".join([*steps, *map(str, job.get("script", ()))]).splitlines()
+    return [words for line in lines for words in calls(line.strip())]
+
+
+def workflow(number: int) -> dict[str, Any]:
+    """The jobs of GitHub's file (0) or GitLab's (1)."""
+    data = yaml.safe_load(list(blocks(CI, "yaml"))[number])
+    jobs = data.get("jobs", data)
+    return {name: job for name, job in jobs.items() if name in ("staging", "plan", "production")}
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_job_that_a_person_releases_stands_between_plan_and_deployment(number: int) -> None:
+    jobs = workflow(number)
+    assert list(jobs) == ["staging", "plan", "production"]
+    said = {name: scripts(job) for name, job in jobs.items()}
+    for words in (words for lines in said.values() for words in lines):
+        parse(words)
+    assert said["staging"] == [["run", "-e", "staging"]]
+    assert said["plan"] == [[*WAITING, "--json"]], "nothing is approved where the plan is made"
+    deploy = next(words for words in said["production"] if words[0] in ("run", "approve"))
+    assert "--approve" in deploy or deploy[0] == "approve"
+    assert "--by" in deploy
+    assert "$DIGEST" in deploy, "exactly the digest that the plan's job showed"
+    assert jobs["production"]["environment"] == "production"
+
+
+def test_github_s_deployment_waits_for_the_plan_and_gitlab_s_for_a_click() -> None:
+    github, gitlab = workflow(0), workflow(1)
+    assert (github["plan"]["needs"], github["production"]["needs"]) == ("staging", "plan")
+    assert "outputs.code == '3'" in github["production"]["if"]
+    assert github["production"]["steps"][-2].get("run") == "runbook verify"
+    assert [gitlab[name]["stage"] for name in gitlab] == ["staging", "plan", "production"]
+    assert gitlab["production"]["rules"] == [{"when": "manual", "allow_failure": False}]
+
+
 # The pages as built
 
 
@@ -332,3 +376,23 @@ def test_every_link_resolves_and_nothing_comes_from_elsewhere(site: dict[Path, P
             assert target.exists(), (path.name, link)
             if parts.fragment and target in known:
                 assert parts.fragment in known[target].anchors, (path.name, link)
+
+
+@pytest.mark.browser
+@needs_chromium
+@pytest.mark.timeout(120)
+def test_the_search_works_from_a_disk_with_the_network_off(
+    site: dict[Path, Page], tmp_path: Path
+) -> None:
+    (page_of_ci,) = (path for path in site if path.name == "ci.html")
+    with chromium(tmp_path, offline=True) as context:
+        page = context.pages[0]
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(page_of_ci.as_uri())
+        page.click(".md-search__button")
+        box = page.get_by_placeholder("Search", exact=True)
+        box.press_sequentially("inferred baseline", delay=50)
+        page.get_by_text(re.compile(r"^\d+ results?$")).wait_for()
+        assert box.input_value() == "inferred baseline"
+        assert errors == []
