@@ -15,7 +15,6 @@ from runbook_lib import (
     fingerprints,
     gates,
     losses,
-    observation,
     proving,
     reading,
     rehearsal,
@@ -34,10 +33,33 @@ from runbook_lib.survival import TableProof, compare_rows, kept
 from runbook_lib.validation import Validation
 from runbook_lib.verification import fault_of
 
+APPLIED = "05_applied"  # what was done, kept before it is read back
+
 
 def checklist(phase: Phase) -> tuple[ChecklistItem, ...]:
-    """Return the pre-deployment checklist, read off the evidence and the target as it is now."""
-    return gates.checklist(_facts(phase))
+    """Return the pre-deployment checklist, read off the evidence and the target as it is now.
+
+    Once the plan is applied, the checklist is the one that was held then.
+    """
+    done = applied(phase)
+    return done.checklist if done else gates.checklist(_facts(phase))
+
+
+def applied(phase: Phase) -> Deployment | None:
+    """Return what was done to the target in this run, when every step of the plan is in force.
+
+    After its read-back passed this is the phase's record. A cell that is run again goes on from it:
+    nothing is applied twice.
+    """
+    folder = phase.folder
+    if folder.last_write != "applied" or not folder.has(APPLIED):
+        return None
+    done = folder.read(APPLIED, Deployment)
+    if done.plan_digest != phase.read("plan", Plan).digest:
+        return None
+    known = folder.read(phase.name, Deployment) if folder.has(phase.name) else done
+    done = known if known.passed else done
+    return phase.show_again(done, "the plan is applied, and nothing is applied twice")
 
 
 def _facts(phase: Phase) -> gates.Facts:
@@ -68,17 +90,6 @@ def _intact(phase: Phase, backup: Backup) -> bool:
 def _stale(phase: Phase, plan: Plan) -> str:
     """Say what changed since the audit: schema, version rows, database or tree."""
     seen = phase.look()
-    reason = _change(phase, plan, seen)
-    if reason and seen.versions.ids == tuple(sorted(plan.heads_after)) and _was_applied(phase):
-        return "this plan was applied already and nothing is left to do"
-    return reason
-
-
-def _was_applied(phase: Phase) -> bool:
-    return "applied" in phase.folder.happened
-
-
-def _change(phase: Phase, plan: Plan, seen: observation.Look) -> str:
     tree = phase.project.collect().digest
     if seen.target != plan.target:
         return "this is another database than the one that was audited"
@@ -97,6 +108,10 @@ def require_approval(
     """Hold the gate: every line of the checklist, then the approval of exactly this plan."""
     gates.require_all(items)
     plan = phase.read("plan", Plan)
+    done = applied(phase)
+    if done and done.approval:
+        gates.require_same(approve or plan.digest, plan.digest)
+        return done.approval
     recorded = (phase.read("approval", Approval),) if phase.folder.has("approval") else ()
     approval, new = gates.find_approval(phase.environment, plan, recorded, approve, by)
     if new:
@@ -109,6 +124,9 @@ def deploy(phase: Phase, approval: Approval) -> Deployment:
     """Apply the approved plan to the target, under a lock and with time limits."""
     plan = phase.read("plan", Plan)
     gates.require_for(approval, phase.environment, plan.digest)
+    done = applied(phase)
+    if done:
+        return done
     with alone(phase.dsn, phase.environment.name):
         return _apply(phase, plan, approval)
 
@@ -123,8 +141,7 @@ def _apply(phase: Phase, plan: Plan, approval: Approval) -> Deployment:
     phase.folder.append_event("applying", phase.name, digest=plan.digest)
     steps = carrying.carry_out(plan, _target_stage(phase, plan))
     good = not any(step.error for step in steps)
-    phase.folder.append_event("applied" if good else "step failed", phase.name, steps=len(steps))
-    return Deployment(
+    done = Deployment(
         plan_digest=plan.digest,
         checklist=items,
         approval=approval,
@@ -139,6 +156,9 @@ def _apply(phase: Phase, plan: Plan, approval: Approval) -> Deployment:
         watch=(),
         passed=good,
     )
+    phase.write(APPLIED, done)
+    phase.folder.append_event("applied" if good else "step failed", phase.name, steps=len(steps))
+    return done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +196,12 @@ def _target_stage(phase: Phase, plan: Plan) -> carrying.Stage:
 
 
 def read_back(phase: Phase, done: Deployment) -> Deployment:
-    """Read the target again on a new connection, run the checks on it, and watch it."""
+    """Read the target again on a new connection, run the checks on it, and watch it.
+
+    What was read back already stays as it is: rows come and go since.
+    """
+    if done.catalog_after and done.passed:
+        return done
     plan = phase.read("plan", Plan)
     seen = phase.look()
     bench = reading.bench(phase, reading.read(phase, reading.inferred_before(phase)))

@@ -36,6 +36,7 @@ SIGNATURE = "run.json.dsse"
 EVENTS = "events.jsonl"
 SUPERSEDED = "superseded"
 LOCK = ".lock"
+WRITES = ("applying", "applied", "step failed", "rolling back", "rolled back")
 RUNNER_VARIABLE = "RUNBOOK_RUNNER_PID"
 _STAMP = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
@@ -155,6 +156,12 @@ class RunFolder:
     def happened(self) -> frozenset[str]:
         """The names of the events in the run's log."""
         return frozenset(str(event.get("event")) for event in self.events())
+
+    @property
+    def last_write(self) -> str:
+        """The last event that tells of a write to the target, or ""."""
+        told = [str(event.get("event")) for event in self.events()]
+        return next((event for event in reversed(told) if event in WRITES), "")
 
     def has(self, name: str) -> bool:
         return self._file(name).is_file()

@@ -71,8 +71,17 @@ class Origin:
     rehearsed: tuple[WayBack, ...]
 
 
+GONE = "90_applied"  # what was done to go back, kept before it is read back
+
+
 def propose_rollback(phase: Phase, *, way: str = "restore") -> RollbackPlan:
-    """Say what going back would do and lose. Raises GateError when nothing was deployed."""
+    """Say what going back would do and lose. Raises GateError when nothing was deployed.
+
+    Once this run went back, the way is the one that it went.
+    """
+    done = gone_back(phase)
+    if done:
+        return done.plan
     if way not in ("downgrade", "restore"):
         raise ConfigurationError(f"There is no way back {way!r}.", "Use downgrade or restore.")
     origin = _origin(phase)
@@ -206,6 +215,10 @@ def require_rollback_approval(
     phase: Phase, proposed: RollbackPlan, *, approve: str = "", by: str = ""
 ) -> Approval | None:
     """Return the approval of exactly this rollback, or None for a dry run."""
+    done = gone_back(phase)
+    if done:
+        gates.require_same(approve or proposed.digest, proposed.digest)
+        return done.approval
     if not approve:
         return None
     approval = gates.give(phase.environment, proposed.digest, approve, by)
@@ -214,21 +227,37 @@ def require_rollback_approval(
     return approval
 
 
+def gone_back(phase: Phase) -> Rollback | None:
+    """Return what was done in this run to go back, when it was done to its end.
+
+    A cell that is run again goes on from it: no backup is restored twice.
+    """
+    folder = phase.folder
+    if folder.last_write != "rolled back" or not folder.has(GONE):
+        return None
+    done = folder.read(GONE, Rollback)
+    known = folder.read(phase.name, Rollback) if folder.has(phase.name) else done
+    done = known if known.passed and known.approval else done
+    return phase.show_again(done, "the way back is gone, and nothing is undone twice")
+
+
 def roll_back(phase: Phase, proposed: RollbackPlan, approval: Approval | None) -> Rollback:
     """Go back for real when approved; otherwise do nothing and say what would be done."""
     if approval is None:
         return Rollback(plan=proposed, approval=None, steps=())
     gates.require_for(approval, phase.environment, proposed.digest)
+    known = gone_back(phase)
+    if known:
+        return known
     with alone(phase.dsn, phase.environment.name):
         _require_unchanged(phase, proposed)
         phase.folder.append_event("rolling back", phase.name, way=proposed.way)
         steps = _go(phase, proposed)
-    return Rollback(
-        plan=proposed,
-        approval=approval,
-        steps=steps,
-        passed=not any(step.error for step in steps),
-    )
+    good = not any(step.error for step in steps)
+    done = Rollback(plan=proposed, approval=approval, steps=steps, passed=good)
+    phase.write(GONE, done)
+    phase.folder.append_event("rolled back" if good else "step failed", phase.name)
+    return done
 
 
 def _require_unchanged(phase: Phase, proposed: RollbackPlan) -> None:
@@ -273,7 +302,7 @@ def _restore(phase: Phase, origin: Origin) -> StepResult:
 
 def read_back_rollback(phase: Phase, done: Rollback) -> Rollback:
     """Read the target again: is it what it was before the deployment?"""
-    if done.approval is None:
+    if done.approval is None or (done.passed and done.differences == 0):
         return done
     origin = _origin(phase)
     seen = phase.look()

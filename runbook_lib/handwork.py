@@ -53,14 +53,19 @@ def seal_by_hand(
             _verdict(folder, found),
             scrub,
             by_hand=_by_hand(folder, found),
-            notes=[note for item in taken for note in item.notes()],
+            notes=[note for item in taken for note in (*item.notes(), *_again(folder, item.phase))],
         )
         index.write(environment.outputs)
     return sealed
 
 
 def _chosen(environment: Environment, run: str) -> RunFolder:
-    """Return the run of that name, or the newest one that is not sealed."""
+    """Return the run of that name, or the newest one that is not sealed. Raises GateError."""
+    if run == "new":
+        raise GateError(
+            "A new run has nothing to seal.",
+            "Name the run that was stepped through, or leave --run out for the newest one.",
+        )
     if run != "latest":
         named = RunFolder.open(environment, run)
         named.require_open()
@@ -89,9 +94,16 @@ def _require_end(folder: RunFolder, found: Sequence[PhaseResult]) -> None:
 
 
 def _by_hand(folder: RunFolder, found: Sequence[PhaseResult]) -> tuple[str, ...]:
-    """Return the phases that the runner did not see to their end."""
-    ended = {event.get("phase") for event in folder.events() if event["event"] == "finished"}
-    return tuple(item.phase for item in found if item.phase not in ended)
+    """Return the phases whose last verdict was not the runner's."""
+    told = (event for event in folder.events() if event.get("event") in ("finished", "by hand"))
+    last = {event.get("phase"): event["event"] for event in told}
+    return tuple(item.phase for item in found if last.get(item.phase) != "finished")
+
+
+def _again(folder: RunFolder, phase: str) -> Iterator[str]:
+    """Say where a notebook may show the record of an earlier pass through it."""
+    if any((e.get("event"), e.get("phase")) == ("shown again", phase) for e in folder.events()):
+        yield f"{phase}: cells were run again later; they showed the record and did nothing."
 
 
 def _verdict(folder: RunFolder, found: Sequence[PhaseResult]) -> Verdict:

@@ -63,6 +63,9 @@ __all__ = [
 
 def audit(phase: Phase) -> Audit:
     """Give a verdict for every revision, with the objects that prove it."""
+    kept = phase.kept(Audit)
+    if kept:
+        return kept
     found = read(phase)
     return auditing.build_audit(found.seen, found.drawn)
 
@@ -75,6 +78,9 @@ current_state = audit
 
 def back_up(phase: Phase) -> Backup:
     """Dump the target three ways, restore the dump into a clone, and prove the clone equal."""
+    kept = phase.kept(Backup)
+    if kept:
+        return kept
     seen = phase.look()
     return backups.make_backup(
         phase.dsn,
@@ -96,6 +102,9 @@ def _state(phase: Phase) -> dict[str, str]:
 
 def candidates(phase: Phase) -> tuple[Plan, ...]:
     """Return the plans worth trying, the least invasive first; none when a person must decide."""
+    kept = phase.kept(Cleanup)
+    if kept:
+        return (require_plan(kept),)
     phase.found = read(phase)
     situation = _situation(phase, phase.found)
     return () if planning.refusals(situation) else planning.candidates(situation)
@@ -119,6 +128,9 @@ def rehearse(phase: Phase, plans: Sequence[Plan]) -> tuple[Plan | None, Rehearsa
 
     The plans are judged by the same reading that they were made from.
     """
+    kept = phase.kept(Cleanup)
+    if kept:
+        return kept.plan, kept.rehearsal
     found = phase.found or read(phase)
     refused = planning.refusals(_situation(phase, found))
     where = bench(phase, found)
@@ -161,6 +173,9 @@ def cleanup(plan: Plan | None, result: Rehearsal) -> Cleanup:
 
 def validate(phase: Phase) -> Validation:
     """Prove the repaired clone, and rehearse both ways back."""
+    kept = phase.kept(Validation)
+    if kept:
+        return kept
     done = phase.read("03_cleanup", Cleanup)
     plan = require_plan(done)
     where = bench(phase, read(phase, inferred_before(phase)))

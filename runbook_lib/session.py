@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from runbook_lib.artifacts import Artifact
 from runbook_lib.config import Environment, load_environment
 from runbook_lib.dsn import Dsn
 from runbook_lib.errors import GateError
-from runbook_lib.evidence import PhaseResult, PhaseStatus, RunFolder
+from runbook_lib.evidence import RUNNER_VARIABLE, PhaseResult, PhaseStatus, RunFolder
 from runbook_lib.postgres import Scratch
 from runbook_lib.project import Project
 
@@ -33,7 +34,8 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 class Phase:
     """One phase at work. Nothing here writes to the target; only ``phases`` does, when approved.
 
-    ``found`` is the reading that the phase's later cells go on from, once there is one.
+    ``found`` is the reading that the phase's later cells go on from, once there is one;
+    ``repeated`` tells that the phase shows a record in place of making one.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Phase:
     folder: RunFolder
     started: float = field(default_factory=time.monotonic)
     found: Any = None
+    repeated: bool = False
 
     @cached_property
     def dsn(self) -> Dsn:
@@ -138,6 +141,24 @@ class Phase:
     def read(self, name: str, cls: type[T]) -> T:
         return self.folder.read(name, cls)
 
+    def kept(self, cls: type[T]) -> T | None:
+        """Return what this phase made, once the run's plan began to be applied; else None.
+
+        Made anew it would describe another database than the plan's, and a way back would restore
+        the wrong backup. So a later pass through the notebook shows the record and says so.
+        """
+        if "applying" not in self.folder.happened or not self.folder.has(self.name):
+            return None
+        return self.show_again(self.read(self.name, cls), "its plan began to be applied since")
+
+    def show_again(self, artifact: T, since: str) -> T:
+        """Say that a record is shown in place of a new one, here and in the run's log."""
+        if not self.repeated:
+            self.folder.append_event("shown again", self.name)
+            print(f'Shown as it was recorded: {since}. To look anew: run = "new".', flush=True)
+        self.repeated = True
+        return artifact
+
     def conclude(
         self,
         artifact: Artifact,
@@ -146,8 +167,10 @@ class Phase:
         status: PhaseStatus = "passed",
         error: Exception | None = None,
     ) -> Any:
-        """Write the artifact and the verdict; raise ``error`` when there is one."""
-        self.folder.write(self.name, artifact)
+        """Write the artifact and the verdict; raise ``error`` when there is one.
+
+        A verdict that stands already, of the same artifact, stays as it is.
+        """
         code = getattr(error, "exit_code", 0 if status == "passed" else 1)
         result = PhaseResult(
             phase=self.name,
@@ -156,10 +179,23 @@ class Phase:
             seconds=round(time.monotonic() - self.started, 3),
             exit_code=code,
         )
-        self.folder.write(f"{self.name}.result", result)
+        if not self._stands(artifact, result):
+            self.folder.write(self.name, artifact)
+            self.folder.write(f"{self.name}.result", result)
+        if not self.repeated and RUNNER_VARIABLE not in os.environ:
+            self.folder.append_event("by hand", self.name)
         if error:
             raise error
         return render.verdict(status, sentence)
+
+    def _stands(self, artifact: Artifact, result: PhaseResult) -> bool:
+        """Say whether this very verdict is recorded, apart from the time that it took."""
+        name = f"{self.name}.result"
+        if not (self.folder.has(name) and self.folder.has(self.name)):
+            return False
+        known = self.folder.read(name, PhaseResult)
+        same = replace(known, seconds=result.seconds) == result
+        return same and self.folder.read(self.name, type(artifact)) == artifact
 
 
 _FIND = """

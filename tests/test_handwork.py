@@ -74,6 +74,12 @@ def seal(environment: Environment) -> Any:
     return seal_by_hand(environment, echo=lambda _: None)
 
 
+def test_a_new_run_has_nothing_to_seal(environment: Environment, folder: RunFolder) -> None:
+    with pytest.raises(GateError, match="A new run has nothing to seal"):
+        seal_by_hand(environment, "new")
+    assert RunFolder.all(environment.outputs / environment.name) == (folder,)
+
+
 def test_a_run_in_the_lab_is_sealed_with_its_notebooks_and_said_to_be_made_by_hand(
     environment: Environment, folder: RunFolder
 ) -> None:
@@ -184,6 +190,9 @@ def test_what_the_runner_did_is_not_called_handwork(
     environment: Environment, folder: RunFolder
 ) -> None:
     folder.append_event("finished", PHASE, seconds=1.0)
+    folder.append_event("finished", "06_prevention", seconds=1.0)
+    folder.append_event("by hand", "06_prevention")
+    folder.append_event("shown again", PHASE)
     nbformat.write(executed(folder.name), folder.path / f"{PHASE}.ipynb")
     conclude(folder, "06_prevention", "0 lint findings, 0 monitor errors.")
     save(
@@ -191,4 +200,7 @@ def test_what_the_runner_did_is_not_called_handwork(
         executed(folder.name, "06_prevention", "0 lint findings, 0 monitor errors."),
         "06_prevention",
     )
-    assert seal(environment).record.by_hand == ("06_prevention",)
+    record = seal(environment).record
+    assert record.by_hand == ("06_prevention",)
+    (note,) = record.notes
+    assert note == f"{PHASE}: cells were run again later; they showed the record and did nothing."

@@ -53,6 +53,12 @@ def fingerprint(dsn: Dsn) -> tuple[object, ...]:
         connection.close()
 
 
+def records(folder: Path) -> dict[str, bytes]:
+    """Every file of a run but its log."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".jsonl")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
 def sealed_staging(wallet: demo.Demo) -> None:
     journey = Journey(config=wallet.config, environment="staging")
     journey.rehearse()
@@ -94,6 +100,9 @@ def test_the_way_back_brings_production_exactly_back(wallet: demo.Demo, way: str
     assert fingerprint(target) != before
     journey.go_back(way)
     assert fingerprint(target) == before
+    journey.go_back(way)  # the cells once more
+    assert fingerprint(target) == before
+    assert [event["event"] for event in journey.folder.events()].count("rolling back") == 1
 
 
 @pytest.fixture(scope="class")
@@ -112,6 +121,23 @@ def deployed(broken_again: demo.Demo) -> Journey:
 
 class TestGoingBack:
     """One deployed run; every test disturbs one thing, sees the way back refused, and mends it."""
+
+    def test_cells_run_again_show_the_record_and_do_nothing(self, deployed: Journey) -> None:
+        """Also where the database went on meanwhile, or the kernel died before the read-back."""
+        folder, dsn = deployed.folder.path, deployed.phase("05_deployment").dsn
+        execute(dsn, "CREATE TABLE meanwhile (id int)")
+        held, before = records(folder), fingerprint(dsn)
+        deployed.rehearse()
+        assert deployed.deploy(by="somebody else").passed
+        assert (records(folder), fingerprint(dsn)) == (held, before)
+        execute(dsn, "DROP TABLE meanwhile")
+        for name in ("05_deployment.json", "05_deployment.result.json"):
+            (folder / name).unlink()
+        assert deployed.deploy().differences == 0, "it is read back after all"
+        told = [event["event"] for event in deployed.folder.events()]
+        assert (told.count("applying"), told.count("approved")) == (1, 1)
+        with pytest.raises(SafetyError, match="is approved, but the plan's is"):
+            deployed.deploy(approve="0123456789abcdef")
 
     def test_another_database_is_refused(self, broken_again: demo.Demo, deployed: Journey) -> None:
         """The environment's address leads elsewhere meanwhile, to a database just like it."""
