@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
@@ -17,13 +18,12 @@ KINDS = ("sequences", "tables", "columns", "foreign", "indexes", "privileges")
 
 The others are read as a whole when a row of theirs was written, and so are not looked for.
 """
+BESIDE = ("enum", "values", "views", "functions", "triggers", "rules", "row security", "extended")
+"""The sections about what stands beside the tables, and is read as a whole without them."""
 
 # The lines of SNAPSHOT_SQL that choose by the number of an object, and what they become.
 _REACH = "= ANY (runbook_reach)"
 _CHOICES = (
-    ("WHERE c.oid >= 16384 AND", f"WHERE c.oid {_REACH} AND"),
-    ("WHERE t.oid >= 16384 AND", "WHERE false AND"),
-    ("WHERE p.oid >= 16384 AND", "WHERE false AND"),
     ("WHERE attrelid >= 16384 AND", f"WHERE attrelid {_REACH} AND"),
     ("WHERE indexrelid >= 16384", f"WHERE indexrelid {_REACH}"),
     ("WHERE s.seqrelid >= 16384", f"WHERE s.seqrelid {_REACH}"),
@@ -34,6 +34,14 @@ _CHOICES = (
     ("WHERE adrelid >= 16384", f"WHERE adrelid {_REACH}"),
     ("WHERE k.conrelid >= 16384 AND", f"WHERE k.conrelid {_REACH} AND"),
 )
+_OWN = "        SELECT unnest($1)\n"
+# The privileges on a view's columns are read with the view.
+_VIEWS = "        UNION ALL SELECT x.oid FROM pg_class x WHERE x.relkind = 'v' AND x.oid >= 16384\n"
+_ALONE = (
+    ("WHERE c.oid >= 16384 AND", f"WHERE c.oid {_REACH} AND"),
+    ("WHERE t.oid >= 16384 AND", "WHERE false AND"),
+    ("WHERE p.oid >= 16384 AND", "WHERE false AND"),
+)
 
 
 @cache
@@ -43,34 +51,41 @@ def functions() -> tuple[str, ...]:
     places = {
         "narrow": _settings(enable_nestloop="on", enable_seqscan="off"),
         "wide": _settings(),
-        "part": part_sql(),
         "whole": SNAPSHOT_SQL,
     }
     for name, given in places.items():
         text = text.replace(f"<<{name}>>", given)
-    return tuple(f"CREATE {item}" for item in text.split("\nCREATE ")[1:])
+    made = [f"CREATE {item}" for item in text.split("\nCREATE ")[1:]]
+    (part,) = (item for item in made if "<<part>>" in item)
+    made.remove(part)
+    beside = part.replace("runbook_part", "runbook_beside").replace(_OWN, _OWN + _VIEWS)
+    return (
+        *made,
+        part.replace("<<part>>", part_sql(_CHOICES + _ALONE, KINDS)),
+        beside.replace("<<part>>", part_sql(_CHOICES, (*KINDS, *BESIDE))),
+    )
 
 
 def _settings(**others: str) -> str:
     return "\n".join(f"SET {name} TO '{value}'" for name, value in {**SETTINGS, **others}.items())
 
 
-@cache
-def part_sql() -> str:
-    """Return SNAPSHOT_SQL for the tables themselves among ``runbook_reach``, a variable.
+def part_sql(choices: Sequence[tuple[str, str]], kinds: tuple[str, ...]) -> str:
+    """Return the sections ``kinds`` of SNAPSHOT_SQL, lines replaced by those beside them.
 
-    Raises ValueError when SNAPSHOT_SQL is not what this was made for.
+    They are about the tables among ``runbook_reach``, a variable. Raises ValueError when
+    SNAPSHOT_SQL is not what this was made for.
     """
     text = SNAPSHOT_SQL
-    for line, narrower in _CHOICES:
+    for line, narrower in choices:
         if text.count(line) != 1:
             raise ValueError(f"snapshot.sql has not exactly one line with: {line}")
         text = text.replace(line, narrower)
     head, *sections = text.split(_SECTION)
     sections[-1], tail = sections[-1].rsplit("\n)\nSELECT concat(", 1)
-    chosen = [item for item in sections if item.startswith(KINDS)]
-    if len(chosen) != len(KINDS):
-        raise ValueError(f"snapshot.sql has not one section for each of: {', '.join(KINDS)}")
+    chosen = [item for item in sections if item.startswith(kinds)]
+    if len(chosen) != len(kinds):
+        raise ValueError(f"snapshot.sql has not one section for each of: {', '.join(kinds)}")
     start = head.rindex("    -- schemas")
     return _SECTION.join([head[:start] + _NAMED, *chosen]) + f"\n)\nSELECT concat({tail}"
 

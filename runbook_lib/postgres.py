@@ -165,7 +165,7 @@ class Scratch:
         connection = connect(self.admin, read_only=False)
         try:
             if template:
-                _copy(connection, name, template.database, self.private)
+                _copy(connection, name, template.database, self._strategy(connection))
             else:
                 self._make(connection, name, like)
         except pg_errors.InsufficientPrivilege as error:
@@ -209,12 +209,21 @@ class Scratch:
             self.drop(self.dsn(name))
         return tuple(names)
 
+    def _strategy(self, connection: Connection) -> str:
+        """Copying files is the quicker way by half, but it needs checkpoints.
+
+        Nobody's server but our own is troubled with those.
+        """
+        own = self.private and connection.server_version >= 150000
+        return " STRATEGY file_copy" if own else ""
+
     def _make(self, connection: Connection, name: str, like: Connection | None) -> None:
         wanted = _locale_of(like) if like else None
         choices = _locales(wanted, connection.server_version // 10000)
+        made = f'CREATE DATABASE "{name}" TEMPLATE template0{self._strategy(connection)}'
         for number, (options, words) in enumerate(choices):
             try:
-                _execute(connection, f'CREATE DATABASE "{name}" TEMPLATE template0 {options}')
+                _execute(connection, f"{made} {options}")
             except pg_errors.InsufficientPrivilege:
                 raise
             except (psycopg2.ProgrammingError, psycopg2.DataError, psycopg2.NotSupportedError):
@@ -294,14 +303,8 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _copy(connection: Connection, name: str, template: str, private: bool) -> None:
-    """Copy a database; a session that is just leaving the template gets a moment to go.
-
-    Copying its files is the quicker way (20 against 25 ms for a hundred tables), but it needs
-    checkpoints, which nobody's server but our own is troubled with.
-    """
-    own = private and connection.server_version >= 150000
-    strategy = " STRATEGY file_copy" if own else ""
+def _copy(connection: Connection, name: str, template: str, strategy: str) -> None:
+    """Copy a database; a session that is just leaving the template gets a moment to go."""
     deadline = time.monotonic() + 5
     while True:
         try:

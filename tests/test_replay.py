@@ -365,6 +365,28 @@ STATEMENTS = (
     "ALTER TABLE made ADD UNIQUE (id); ALTER TABLE made ADD CONSTRAINT self FOREIGN KEY (lasting)"
     " REFERENCES made (id); ALTER TABLE made RENAME COLUMN id TO key",
     "SELECT 1; UPDATE made SET lasting = 2",
+    # What stands beside the tables, alone and together with one.
+    "CREATE TYPE s.size AS ENUM ('s', 'm'); CREATE TABLE shirt (id serial, size s.size)",
+    "ALTER TYPE s.size ADD VALUE 'l' BEFORE 's'; COMMENT ON TYPE s.size IS 'of a shirt'",
+    "CREATE VIEW shirts AS SELECT id, size FROM shirt; COMMENT ON VIEW shirts IS 'all; of them'",
+    "CREATE OR REPLACE VIEW shirts AS SELECT id, size, 1 AS one FROM shirt",
+    "COMMENT ON COLUMN shirts.id IS 'seen'; ALTER TABLE shirt ADD COLUMN tone text",
+    "CREATE POLICY mine ON shirt USING (true); ALTER TABLE shirt ENABLE ROW LEVEL SECURITY",
+    "ALTER POLICY mine ON shirt USING (id > 1)",
+    "CREATE FUNCTION s.g(a int DEFAULT 1) RETURNS int LANGUAGE sql AS 'SELECT a; -- DROP TABLE x'",
+    "CREATE OR REPLACE FUNCTION s.g(a int DEFAULT 2) RETURNS int LANGUAGE sql AS 'SELECT a'",
+    "ALTER TABLE shirt ADD COLUMN n int DEFAULT s.g(); CREATE INDEX ix_n ON shirt (n)",
+    "CREATE TRIGGER tg BEFORE UPDATE ON shirt FOR EACH ROW EXECUTE FUNCTION f()",
+    "GRANT SELECT (id) ON shirts TO PUBLIC",
+    "CREATE TRIGGER tv INSTEAD OF UPDATE ON shirts FOR EACH ROW EXECUTE FUNCTION f()",
+    "DROP TRIGGER tg ON shirt; DROP TRIGGER tv ON shirts; DROP POLICY mine ON shirt",
+    "CREATE TEMP VIEW brief AS SELECT 1; CREATE VIEW lasting AS SELECT 1 AS one",
+    "DROP VIEW shirts; CREATE VIEW shirts AS SELECT id FROM shirt",
+    "GRANT SELECT (id) ON shirts TO PUBLIC",
+    "DROP VIEW shirts; DROP VIEW lasting",
+    "ALTER TABLE shirt DROP COLUMN size; DROP TYPE s.size",
+    "ALTER TABLE shirt ALTER COLUMN n DROP DEFAULT; DROP FUNCTION s.g(int); DROP INDEX ix_n",
+    "DROP FUNCTION f() CASCADE",
 )
 
 

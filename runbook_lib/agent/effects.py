@@ -16,7 +16,7 @@ SAFE_NAME = re.compile(r'^(?:"[\w $]+"|[\w$]+)(?:\.(?:"[\w $]+"|[\w$]+))?$')
 ABORTED = "25P02"  # in_failed_sql_transaction
 PLAIN_MOMENT = """
 SELECT CAST(json_build_array(CAST(now() AS text), pg_backend_pid(),
-    CAST(txid_current_if_assigned() AS text), null, null) AS text)
+    CAST(txid_current_if_assigned() AS text), null, null, null) AS text)
 """
 
 
@@ -27,23 +27,33 @@ class Unseen(Exception):
 class Moment(NamedTuple):
     """What tells one transaction from the next: its start, backend and id.
 
-    ``written`` counts the rows of the catalog that the transaction wrote, ``far`` those of kinds
-    that are no part of a table; None where nobody counts.
+    ``written`` counts the rows of the catalog that the transaction wrote, ``beside`` those of kinds
+    that stand beside the tables, ``beyond`` those of kinds that only the whole catalog shows; None
+    where nobody counts.
     """
 
     start: str
     backend: int
     transaction: str | None
     written: int | None
-    far: int | None
+    beside: int | None
+    beyond: int | None
 
     def shares_transaction(self, other: Moment | None) -> bool:
         return other is not None and self[:2] == other[:2]
 
 
-def _is_near(before: Moment, after: Moment) -> bool:
-    """Say whether the transaction wrote no object but tables and what is part of them."""
-    return after[:2] == before[:2] and after.far is not None and after.far == before.far
+class Reach(NamedTuple):
+    """What statements can have changed: ``tables`` by name, and perhaps what stands ``beside``."""
+
+    tables: list[str]
+    beside: bool
+
+    def covers(self, before: Moment | None, after: Moment) -> bool:
+        """Say whether the transaction wrote to no other kind of object."""
+        if before is None or after[:2] != before[:2] or after.beyond is None:
+            return False
+        return after.beyond == before.beyond and (self.beside or after.beside == before.beside)
 
 
 class Witness:
@@ -102,16 +112,13 @@ class Witness:
 
     def note(self, record: Record, before: Moment | None) -> Moment | None:
         """Put into ``record`` what changed since ``before``; return the moment after it."""
-        tables = self._tables(record)
-        if tables:
-            after, answer = self._ask_part(tables)
-        else:
-            after, answer = self.moment(), {}
+        reach = self._reach(record)
+        after, answer = self._ask_part(reach) if reach else (self.moment(), {})
         record.crosses(before, after)
         if after is None or not self._has_effects(record, before, after):
             return after
-        if tables and before and _is_near(before, after):
-            found = self._put(answer)
+        if reach and reach.covers(before, after):
+            found = self._put(answer, reach)
             if found is not None:
                 record.changes = found
                 return after
@@ -198,18 +205,18 @@ class Witness:
             return before is None or after[2] != before[2] or before[2] is not None
         return any(may_change_schema(statement) for statement in record.statements)
 
-    def _tables(self, record: Record) -> list[str]:
-        """Return the names of the tables that the revision's statements changed.
-
-        None is named when that is not sure to be all of it.
-        """
+    def _reach(self, record: Record) -> Reach | None:
+        """Return what the revision's statements changed; None when that is not sure to be all."""
         if not self.equipped or self.triggers or record.autocommit or record.commits_inside:
-            return []
+            return None
         reached = [simple_tables(statement) for statement in record.statements]
         if record.elsewhere or any(item is None for item in reached):
-            return []
-        names = self._owners([pair for item in reached for pair in item or []])
-        return sorted(names) if all(SAFE_NAME.match(name) for name in names) else []
+            return None
+        pairs = [pair for item in reached for pair in item or []]
+        named = [pair for pair in pairs if pair[0] != "beside"]
+        names, beside = self._owners(named), len(named) < len(pairs)
+        sure = bool(names) or (beside and not named)
+        return Reach(sorted(names), beside) if sure and all(map(SAFE_NAME.match, names)) else None
 
     def _owners(self, named: list[tuple[str, str]]) -> set[str]:
         """Return the tables' names, those of dropped indexes among them; none when in doubt."""
@@ -222,16 +229,17 @@ class Witness:
             wanted |= owners
         return wanted
 
-    def _ask_part(self, tables: list[str]) -> tuple[Moment | None, dict[str, Any]]:
+    def _ask_part(self, reach: Reach) -> tuple[Moment | None, dict[str, Any]]:
         """Ask for the tables, which the session's own search path finds."""
-        found = ", ".join(f"CAST(to_regclass('{name}') AS oid)" for name in tables)
-        text = self._ask(f"SELECT pg_temp.runbook_part(ARRAY[{found}])")
+        found = ", ".join(f"CAST(to_regclass('{name}') AS oid)" for name in reach.tables)
+        function = "runbook_beside" if reach.beside else "runbook_part"
+        text = self._ask(f"SELECT pg_temp.{function}(CAST(ARRAY[{found}] AS oid[]))")
         if not text:
             return None, {}
         answer: dict[str, Any] = json.loads(respelled(text, self.queries["spelling"]))
         return Moment(*answer["moment"]), answer
 
-    def _put(self, answer: dict[str, Any]) -> list[list[Any]] | None:
+    def _put(self, answer: dict[str, Any], reach: Reach) -> list[list[Any]] | None:
         """Note the answer; return what changed.
 
         None when a table has parents, children or partitions, or is not there.
@@ -240,7 +248,9 @@ class Witness:
             return None
         tables = {f"{spelled(schema)}.{spelled(name)}" for schema, name, _ in answer["names"]}
         self.text, self.partial = "", True
-        return self.known.put(tables, answer["objects"]) if self.known else None
+        if self.known is None:
+            return None
+        return self.known.put(tables, answer["objects"], beside=reach.beside)
 
 
 def respelled(text: str, spelling: dict[str, Any]) -> str:

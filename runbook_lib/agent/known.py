@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Collection  # noqa: UP035  (Python 3.9 at run time)
+from typing import Any, Collection, Iterable, Iterator  # noqa: UP035  (Python 3.9 at run time)
 
 PLAIN_NAME = re.compile(r"^[a-z_][a-z0-9_]*$")
 PIECE = re.compile(r'"(?:[^"]|"")*"|[^."]+')
 TABLE_PARTS = ("table", "foreign_table", "column", "constraint", "trigger", "rule", "policy")
 READ = ("table", "column", "constraint", "index", "sequence", "grant")  # what runbook_part reads
+# What runbook_beside reads besides, all of it.
+BESIDE = ("type", "domain", "label", "view", "materialized_view", "function", "procedure",
+          "aggregate", "trigger", "rule", "policy", "statistics")  # fmt: skip
 
 Objects = dict[str, dict[str, str]]
 
@@ -28,11 +31,18 @@ class Known:
                 self._keys.setdefault(table_of(key, self.objects), set()).add(key)
         return self._keys.setdefault(table, set())
 
-    def put(self, tables: Collection[str], part: Objects) -> list[list[Any]]:
-        """Replace what runbook_part reads of ``tables`` by ``part``; return the changes."""
+    def put(self, tables: Collection[str], part: Objects, *, beside: bool) -> list[list[Any]]:
+        """Replace what was read of ``tables``, and beside them, by ``part``; return the changes."""
+        if beside:
+            tables = {*tables, *views(self.objects), *views(part)}
         mine = {key for table in tables for key in self._of(table) if kind_of(key) in READ}
+        mine |= {key for key in self.objects if beside and stands_beside(key)}
         before = {key: self.objects[key] for key in mine}
-        after = {key: part[key] for key in part if table_of(key, part) in tables}
+        after = {
+            key: aspects
+            for key, aspects in part.items()
+            if stands_beside(key) or (kind_of(key) in READ and table_of(key, part) in tables)
+        }
         for key in mine:
             self._of(table_of(key, self.objects)).discard(key)
         for key in mine - after.keys():
@@ -55,6 +65,17 @@ def spelled(name: str) -> str:
 
 def kind_of(key: str) -> str:
     return key.partition(":")[0]
+
+
+def views(objects: Iterable[str]) -> Iterator[str]:
+    """Give the names of views; the privileges on their columns are read with them."""
+    return (key.partition(":")[2] for key in objects if key.startswith("view:"))
+
+
+def stands_beside(key: str) -> bool:
+    """Say whether runbook_beside reads all of that kind, or the privileges on such an object."""
+    kind, _, name = key.partition(":")
+    return (kind_of(name) if kind == "grant" else kind) in BESIDE
 
 
 def table_of(key: str, objects: Objects) -> str:

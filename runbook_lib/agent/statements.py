@@ -87,6 +87,14 @@ SIMPLE = {
     "comment on column": rf"COMMENT ON COLUMN {NAME}\.(?:\"[^\"]+\"|[\w$]+) IS ",
     "drop index": rf"DROP INDEX (?:CONCURRENTLY )?(?:IF EXISTS )?{NAME}$",
 }
+# Change nothing but what stands beside the tables; without CASCADE a DROP reaches no further.
+BESIDE = re.compile(
+    r"(?:CREATE (?:OR REPLACE )?(?:VIEW|FUNCTION|PROCEDURE|TRIGGER|POLICY)\b|"
+    r"CREATE TYPE \S+ AS ENUM\b|ALTER TYPE \S+ ADD VALUE\b|ALTER POLICY\b|"
+    r"DROP (?:VIEW|FUNCTION|PROCEDURE|TRIGGER|POLICY|TYPE)\b(?!.*\bCASCADE\b)|"
+    r"COMMENT ON (?:VIEW|FUNCTION|PROCEDURE|TRIGGER|POLICY|TYPE)\b)",
+    re.I,
+)
 
 
 # Sets what a name means, or whose it is: then names do not say which tables the others changed.
@@ -96,14 +104,17 @@ ELSEWHERE = re.compile(r"(RE)?SET\b.*\b(search_path|SCHEMA|ROLE|AUTHORIZATION|AL
 def simple_tables(statement: str) -> list[tuple[str, str]] | None:
     """Return (form, table or index) of statements that change nothing beyond one table.
 
-    None: the text has a statement of another kind, whose reach only the whole catalog shows.
+    The form "beside" has no table: what stands beside them is changed, and they are not. None: the
+    text has a statement of another kind, whose reach only the whole catalog shows.
     """
     found: list[tuple[str, str]] = []
     for part in parts(statement):
         text = re.sub(r"\bON (DELETE|UPDATE) CASCADE\b", "", " ".join(part.split()), flags=re.I)
         forms = ((form, re.match(pattern, text, re.I)) for form, pattern in SIMPLE.items())
         hit = next(((form, match) for form, match in forms if match), None)
-        if hit is None and (may_change_schema(part) or ELSEWHERE.match(part)):
+        if BESIDE.match(text):
+            found.append(("beside", ""))
+        elif hit is None and (may_change_schema(part) or ELSEWHERE.match(part)):
             return None
         if hit:
             found.append((hit[0], hit[1][hit[1].re.groups]))

@@ -3,7 +3,8 @@
 -- revision's transaction, and no snapshot shows them.
 
 -- A moment: what tells one transaction from the next, and how many rows of the catalog this one
--- has written so far; far are the kinds of objects that are no part of a table.
+-- has written so far; beside are the kinds of objects that runbook_beside reads, and beyond those
+-- that only runbook_whole does.
 CREATE OR REPLACE FUNCTION pg_temp.runbook_moment() RETURNS text LANGUAGE plpgsql
 SET search_path TO pg_catalog AS $runbook$
 BEGIN
@@ -12,30 +13,36 @@ BEGIN
             CAST(txid_current_if_assigned() AS text),
             CASE WHEN current_setting('track_counts') = 'on' THEN sum(w.written) END,
             CASE WHEN current_setting('track_counts') = 'on'
-                THEN COALESCE(sum(w.written) FILTER (WHERE w.far), 0) END)
+                THEN COALESCE(sum(w.written) FILTER (WHERE w.place = 'beside'), 0) END,
+            CASE WHEN current_setting('track_counts') = 'on'
+                THEN COALESCE(sum(w.written) FILTER (WHERE w.place = 'beyond'), 0) END)
         FROM (
-            SELECT c.far, pg_stat_get_xact_tuples_inserted(c.id)
+            SELECT c.place, pg_stat_get_xact_tuples_inserted(c.id)
                 + pg_stat_get_xact_tuples_updated(c.id)
                 + pg_stat_get_xact_tuples_deleted(c.id) AS written
             FROM (
-                SELECT id, false AS far
+                SELECT id, 'near' AS place
                 FROM unnest(CAST(ARRAY['pg_class', 'pg_attribute', 'pg_attrdef', 'pg_constraint',
                     'pg_index', 'pg_type', 'pg_sequence', 'pg_description', 'pg_depend',
                     'pg_trigger'] AS regclass[])) id
                 UNION ALL
-                SELECT id, true
-                FROM unnest(CAST(ARRAY['pg_namespace', 'pg_proc', 'pg_aggregate', 'pg_rewrite',
-                    'pg_policy', 'pg_enum', 'pg_range', 'pg_extension', 'pg_event_trigger',
-                    'pg_statistic_ext', 'pg_inherits', 'pg_partitioned_table',
-                    'pg_foreign_table', 'pg_foreign_server', 'pg_authid', 'pg_auth_members',
-                    'pg_collation', 'pg_opclass', 'pg_opfamily', 'pg_operator', 'pg_cast',
-                    'pg_language', 'pg_ts_config', 'pg_ts_dict', 'pg_am', 'pg_tablespace',
+                SELECT id, 'beside'
+                FROM unnest(CAST(ARRAY['pg_proc', 'pg_aggregate', 'pg_rewrite', 'pg_policy',
+                    'pg_enum', 'pg_range', 'pg_statistic_ext'] AS regclass[])) id
+                UNION ALL
+                SELECT id, 'beyond'
+                FROM unnest(CAST(ARRAY['pg_namespace', 'pg_extension', 'pg_event_trigger',
+                    'pg_inherits', 'pg_partitioned_table', 'pg_foreign_table',
+                    'pg_foreign_server', 'pg_authid', 'pg_auth_members', 'pg_collation',
+                    'pg_opclass', 'pg_opfamily', 'pg_operator', 'pg_cast', 'pg_language',
+                    'pg_ts_config', 'pg_ts_dict', 'pg_am', 'pg_tablespace',
                     'pg_default_acl'] AS regclass[])) id
             ) c
         ) w);
 END $runbook$;
 
--- The catalog of a few tables: what they are called, and their own objects.
+-- The catalog of a few tables: what they are called, and their own objects. Under the name of
+-- runbook_beside the same with all views, functions, triggers and types.
 CREATE OR REPLACE FUNCTION pg_temp.runbook_part(oid[]) RETURNS text LANGUAGE plpgsql
 <<narrow>> AS $runbook$
 DECLARE
