@@ -149,9 +149,9 @@ _SEPARATORS = "@:/?#"
 def secret_forms(secret: str, names: Iterable[str] = ()) -> tuple[str, ...]:
     """Return every form in which ``secret`` may appear in a text, the longest first.
 
-    Raw, percent-encoded in the usual fashions, as JSON, HTML, Python and libpq escape it, in
-    hexadecimal, base64 at the three alignments, and, since drivers print fragments of a badly
-    escaped address, what stands before and after each of ``@ : / ? #``.
+    Raw, backwards, percent-encoded in the usual fashions, as JSON, HTML, Python and libpq escape
+    it, in hexadecimal, base64 at the three alignments, and, since drivers print fragments of a
+    badly escaped address, what stands before and after each of ``@ : / ? #``.
 
     A secret that ``is_weak`` would be found everywhere: of those only the forms that show it as a
     password are given, such as ``:word@`` and ``password=word``.
@@ -213,6 +213,7 @@ def _escaped(secret: str) -> set[str]:
     plain.add(secret.replace("\\", "\\\\").replace("'", "\\'"))
     plain_json = json.dumps(secret)
     plain |= {secret.replace("'", "''"), repr(secret.encode())[2:-1], json.dumps(plain_json)[1:-1]}
+    plain.add(secret[::-1])
     raw = secret.encode()
     hexed = {raw.hex(), raw.hex().upper(), raw.hex(":"), raw.hex(" ")}
     return percent | plain | hexed

@@ -12,6 +12,8 @@ import pwd
 import re
 import sys
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +31,7 @@ _HOME = re.compile(r"(?<![\w.\-])/(?:home|Users)/(?!<)[\w.\-]+")
 _SECRET_NAME = re.compile(r"PASSW|SECRET|TOKEN|API_?KEY|CREDENTIAL", re.IGNORECASE)
 _MARKUP = frozenset(("text/html", "text/markdown", "image/svg+xml"))
 _CHUNK = 1 << 20
+_UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +39,14 @@ class Scrub:
     """What has to be masked: ``forms`` of secrets, and ``places`` as (path, placeholder) pairs.
 
     Both are in the order in which they are tried, the longest first. ``solid`` are those forms
-    that no ordinary text has, so that they are looked for across broken lines too; ``weak`` says
+    that no ordinary text has, so that they are looked for across broken lines too, and ``pieces``
+    those that are long enough to be put together from items and adjacent strings; ``weak`` says
     that there is a secret which is looked for only where it is shown as one.
     """
 
     forms: tuple[str, ...] = field(default=(), repr=False)
     solid: tuple[str, ...] = field(default=(), repr=False)
+    pieces: tuple[str, ...] = field(default=(), repr=False)
     weak: bool = False
     places: tuple[tuple[str, str], ...] = ()
 
@@ -90,6 +95,9 @@ class Scrub:
                 return True
             whole = views.joined(view) if self.solid else ""
             if any(form in whole for form in self.solid):
+                return True
+            whole = views.unbroken(whole) if self.pieces else ""
+            if any(form in whole for form in self.pieces):
                 return True
         return False
 
@@ -145,7 +153,9 @@ def _build(
     known, given = tuple(names), {secret for secret in secrets if secret}
     forms = {form for secret in given for form in secret_forms(secret, known)}
     solid = {views.joined(form) for secret in given for form in solid_forms(secret, known)}
+    pieces = {piece for form in solid if len(piece := views.unbroken(form)) >= 10}
     return Scrub(
+        pieces=tuple(sorted(pieces)),
         forms=tuple(sorted(forms, key=lambda form: (-len(form), form))),
         solid=tuple(sorted(solid)),
         weak=any(is_weak(secret, known) for secret in given),
@@ -281,7 +291,7 @@ def _is_dump(path: Path) -> bool:
 
 def _pieces(path: Path, overlap: int) -> Iterator[str]:
     """The file's text in pieces that overlap, so that nothing hides at a border; UTF-16 too."""
-    with views.opened(path) as stream:
+    for stream in views.opened(path):
         rest = b""
         while chunk := _read(stream):
             rest = rest[-overlap:] + chunk
@@ -293,5 +303,5 @@ def _pieces(path: Path, overlap: int) -> Iterator[str]:
 def _read(stream: IO[bytes]) -> bytes:
     try:
         return stream.read(_CHUNK)
-    except (OSError, EOFError, lzma.LZMAError):  # it only looked compressed, or is cut off
+    except _UNREADABLE:  # it only looked compressed, or is cut off
         return b""

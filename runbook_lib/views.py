@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import bz2
+import contextlib
 import gzip
 import html
 import lzma
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
@@ -21,6 +23,7 @@ _ENTITY = re.compile(r"&(?:#|\w{2,6};)")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
 _INLINE = re.compile(r";base64,([A-Za-z0-9+/=_-]{16,})")
 _INVISIBLE = dict.fromkeys((0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
+_SEAMS = dict.fromkeys(map(ord, " \t\r\n\"'`,+\\"))  # between the parts of a text in pieces
 _DEPTH = 3
 
 _OPENERS: Mapping[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
@@ -68,11 +71,31 @@ def joined(text: str) -> str:
     return whole if whole.isascii() else whole.translate(_INVISIBLE)
 
 
-def opened(path: Path) -> IO[bytes]:
-    """Open a file for its content: a compressed one is read through."""
+def unbroken(text: str) -> str:
+    """Return the text as it is put together from items of a list or adjacent string literals."""
+    return text.translate(_SEAMS)
+
+
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Yield streams of a file's content: a compressed one is read through, a zip's members too.
+
+    A tar holds its members as they are. A member that cannot be read, such as one with a
+    password, is passed over.
+    """
     with path.open("rb") as stream:
         head = stream.read(6)
-    for magic, opener in _OPENERS.items():
-        if head.startswith(magic):
-            return cast(IO[bytes], opener(path))
-    return path.open("rb")
+    if head.startswith(b"PK"):
+        yield from _members(path)
+    opener = next((o for magic, o in _OPENERS.items() if head.startswith(magic)), open)
+    with opener(path, "rb") as stream:
+        yield cast(IO[bytes], stream)
+
+
+def _members(path: Path) -> Iterator[IO[bytes]]:
+    with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with (
+                contextlib.suppress(zipfile.BadZipFile, NotImplementedError, RuntimeError),
+                archive.open(member) as stream,
+            ):
+                yield stream

@@ -6,6 +6,7 @@ import base64
 import bz2
 import gzip
 import html
+import io
 import json
 import lzma
 import multiprocessing
@@ -14,7 +15,9 @@ import resource
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -65,12 +68,35 @@ SPELLINGS: Mapping[str, Callable[[str], str]] = {
     "continued line": lambda s: f"{s[:6]}\\\n{s[6:]}",
     "colours": lambda s: f"{s[:6]}\x1b[0;31m{s[6:]}",
     "invisible": "\u200b".join,
+    "backwards": lambda s: s[::-1],
+    "items of a list": lambda s: json.dumps([s[:4], s[4:9], s[9:]], indent=2),
+    "adjacent strings": lambda s: f"'{s[:7]}' '{s[7:]}'",
+    "added strings": lambda s: f'"{s[:7]}" + "{s[7:]}"',
     "picture": lambda s: (
         "data:image/svg+xml;base64,"
         + base64.b64encode(f"<svg>{html.escape(s)}</svg>".encode()).decode()
     ),
     "utf-16": lambda s: "".join(f"{letter}\0" for letter in s),
 }
+
+
+def zipped(data: bytes) -> bytes:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("empty.txt", "")
+        archive.writestr("inside.txt", data)
+    return whole.getvalue()
+
+
+def tarred(data: bytes) -> bytes:
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w:gz") as archive:
+        member = tarfile.TarInfo("inside.txt")
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+    return whole.getvalue()
+
+
 DONE = PhaseResult(phase="02_audit", status="passed", sentence="8 revisions", seconds=1.2)
 
 
@@ -308,7 +334,7 @@ class TestSecrets:
         assert form not in str(caught.value)
         assert not folder.sealed
 
-    @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+    @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zipped, tarred])
     def test_a_compressed_file_is_read_through(
         self, environment: Environment, pack: Callable[[bytes], bytes]
     ) -> None:
