@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from runbook_lib import __version__
+from runbook_lib import __version__, limits
 from runbook_lib.artifacts import to_json
 from runbook_lib.config import find_config, load_environment, load_environments
 from runbook_lib.errors import RunbookError
@@ -23,12 +23,19 @@ from runbook_lib.findings import Finding
 
 
 class Group(click.Group):
-    """Turns every RunbookError into one message on standard error and its exit code."""
+    """Turns every RunbookError into one message on standard error and its exit code.
+
+    So with what the machine refuses, such as one more open file.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            limits.require_files()
             return super().invoke(ctx)
-        except RunbookError as error:
+        except (RunbookError, OSError) as raised:
+            error = limits.explained(raised) if isinstance(raised, OSError) else raised
+            if error is None:
+                raise
             click.echo(f"runbook: {error.message}", err=True)
             if error.hint:
                 click.echo(f"         {error.hint}", err=True)

@@ -173,6 +173,24 @@ def test_a_rollback_that_changed_nothing_is_sealed_as_a_dry_run(environment: Env
         assert verdict_of(folder, passed, ("90_rollback",)) == verdict
 
 
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        ("-n 20", "runbook: Only 20 files may be open at once here, and 128 are needed."),
+        ("-Sn 20", "runbook: There is no runbook.toml"),  # the runbook may raise this one itself
+    ],
+)
+def test_too_few_open_files_are_told_before_anything_starts(
+    tmp_path: Path, limit: str, told: str
+) -> None:
+    command = f"ulimit {limit}; exec '{sys.executable}' -m runbook_lib.cli run -e staging"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stderr.startswith(told)
+    assert "Traceback" not in done.stderr
+
+
 def test_an_unknown_phase_is_refused_before_a_run_begins(config: str) -> None:
     with pytest.raises(ConfigurationError, match=r"no notebook 07_more\.ipynb"):
         run(config, ("07_more",))
