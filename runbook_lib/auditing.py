@@ -102,7 +102,8 @@ def conclude(seen: Observations, trial: Trial = lambda names: None) -> Conclusio
     judged = verdicts.judge(case)
     explained = _heard(hypotheses.explain(case, judged, found, trial), known)
     if explained:
-        judged = verdicts.judge(replace(case, proven=explained.ran, baffling=explained.baffling))
+        case = replace(case, proven=explained.ran, likely=explained.likely)
+        judged = verdicts.judge(replace(case, baffling=explained.baffling))
     made_alone = explained.made if explained else None
     drift = differences.find_drift(replay, live, known, judged, names, made_alone)
     if seen.undecided:

@@ -10,10 +10,10 @@ out until it does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, islice
 
-from runbook_lib import differences
+from runbook_lib import differences, moves
 from runbook_lib import graph as graphs
 from runbook_lib.catalog import Aspects, Catalog, apply_changes, diff, table_of
 from runbook_lib.effects import RevisionReplay
@@ -34,12 +34,13 @@ class Explanation:
 
     ``made`` is None where nothing that was tried makes it, and ``baffling`` are then the revisions
     that seem half done although they cannot be, beside one that stopped half-way: that is not
-    tried, so nobody knows.
+    tried, so nobody knows. ``likely`` says of the others that changed something what was supposed.
     """
 
     made: Catalog | None
     ran: Mapping[str, Executed]
     baffling: frozenset[str] = frozenset()
+    likely: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,8 @@ class Doubts:
 
     ``halves`` are half there although they run in one transaction, ``below`` ran below a hole,
     ``begun`` are the hole and can stop half-way, of ``silent`` no object speaks, ``rivals`` wrote
-    objects that contradict one of the others.
+    objects that contradict one of the others. ``behind`` wrote what a renamed table lacks, or has
+    too much.
     """
 
     halves: tuple[str, ...]
@@ -56,10 +58,14 @@ class Doubts:
     begun: tuple[str, ...]
     silent: tuple[str, ...]
     rivals: tuple[str, ...]
+    behind: tuple[str, ...]
 
     @property
     def every(self) -> tuple[str, ...]:
-        known = (*self.halves, *self.below, *self.begun, *self.silent, *self.rivals)
+        known = (
+            *(*self.halves, *self.below, *self.begun, *self.silent, *self.rivals),
+            *self.behind,
+        )
         return tuple(dict.fromkeys(known))
 
 
@@ -70,13 +76,13 @@ def explain(
 
     ``live`` has its own names: they tell, too, what made it.
     """
-    if not _holed(case, judged):
-        return None
     doubts = _doubts(case, judged)
-    base = frozenset(name for name, v in judged.items() if ran(v) or v.executed == "partly")
+    if not doubts.behind and not _holed(case, judged):
+        return None
+    base = _base(case, judged, doubts)
     order = [run.revision_id for run in case.replay.revisions]
     found: dict[frozenset[str], Catalog] = {}
-    for flips in islice(_flips(doubts.every), TRIALS):
+    for flips in islice(dict.fromkeys(_likeliest(doubts)), TRIALS):
         chosen = base ^ flips
         made = _made(case, chosen) or trial(tuple(name for name in order if name in chosen))
         if made and _same(case, live, made, _unfinished(case, judged, doubts, chosen)):
@@ -84,6 +90,14 @@ def explain(
             if not doubts.silent:
                 break
     return _agreed(case, doubts, found) or _baffled(case, judged, doubts)
+
+
+def _base(case: Case, judged: Mapping[str, RevisionVerdict], doubts: Doubts) -> frozenset[str]:
+    """Return what seems to have run; what a renamed table took along came before it."""
+    seeming = {name for name, v in judged.items() if ran(v) or v.executed == "partly"}
+    silent = {name for name, verdict in judged.items() if verdict.executed == "unknowable"}
+    along = moves.taken_along(case.replay, seeming) if doubts.behind or doubts.halves else set()
+    return frozenset(seeming | (silent & along))
 
 
 def _baffled(
@@ -122,7 +136,12 @@ def _agreed(
         for name in doubts.every
         if len({name in other for other in found}) == 1 and name not in quiet
     }
-    return Explanation(made=next(iter(found.values())), ran=known)
+    likely = {
+        run.revision_id: run.revision_id in next(iter(found))
+        for run in case.replay.revisions
+        if run.changes and len({run.revision_id in other for other in found}) == 1
+    }
+    return Explanation(made=next(iter(found.values())), ran=known, likely=likely)
 
 
 def _word(name: str, doubts: Doubts, chosen: frozenset[str]) -> Executed:
@@ -196,18 +215,13 @@ def _doubts(case: Case, judged: Mapping[str, RevisionVerdict]) -> Doubts:
         ),
         silent=_silent(case, judged),
         rivals=_few(_rivals(case, judged)),
+        behind=_behind(case, judged),
     )  # fmt: skip
 
 
 def _rivals(case: Case, judged: Mapping[str, RevisionVerdict]) -> Iterator[str]:
     """Revisions that seem to have run, but whose objects may be others' doing, or are at odds."""
-    odd = {
-        f"{item.kind}:{item.object}"
-        for verdict in judged.values()
-        if _half(case, verdict)
-        for item in verdict.evidence
-        if item.speaks == "against"
-    } | {chain.object for chain in case.inference.drifted}
+    odd = _odd(case, judged)
     order = [run.revision_id for run in case.replay.revisions if run.revision_id in judged]
     for number, name in enumerate(order):
         if judged[name].executed == "yes" and (
@@ -215,6 +229,24 @@ def _rivals(case: Case, judged: Mapping[str, RevisionVerdict]) -> Iterator[str]:
             or _made_later(case, judged, order[number + 1 :], name)
         ):
             yield name
+
+
+def _odd(case: Case, judged: Mapping[str, RevisionVerdict]) -> set[str]:
+    """Objects that contradict the revisions that made them."""
+    return {
+        f"{item.kind}:{item.object}"
+        for verdict in judged.values()
+        if _half(case, verdict)
+        for item in verdict.evidence
+        if item.speaks == "against"
+    } | {chain.object for chain in case.inference.drifted}
+
+
+def _behind(case: Case, judged: Mapping[str, RevisionVerdict]) -> tuple[str, ...]:
+    histories = object_histories(case.replay)
+    extra = {key for key in case.live.objects if key not in histories}
+    found = moves.behind(_odd(case, judged) | extra, case.replay, case.live)
+    return tuple(name for name in found if judged[name].executed in ("unknowable", "yes"))
 
 
 def _silent(case: Case, judged: Mapping[str, RevisionVerdict]) -> tuple[str, ...]:
@@ -250,6 +282,13 @@ def _made(case: Case, chosen: frozenset[str]) -> Catalog | None:
     return made
 
 
+def _likeliest(doubts: Doubts) -> Iterator[frozenset[str]]:
+    """First what is behind the objects at odds: all of it, then parts of it, the greatest first."""
+    if doubts.behind:
+        yield from (frozenset(), *reversed([*_flips(doubts.behind)][:64]))
+    yield from _flips(doubts.every)
+
+
 def _flips(doubted: tuple[str, ...]) -> Iterator[frozenset[str]]:
     for count in range(len(doubted) + 1):
         yield from map(frozenset, combinations(doubted, count))
@@ -272,8 +311,10 @@ def _same(case: Case, live: Catalog, made: Catalog, but: frozenset[str]) -> bool
     """Whether ``made`` is the live schema, apart from ``but`` and from what no revision makes."""
     histories = object_histories(case.replay)
     aligned, _ = differences.align(live, made, histories)
+    unknown = {key for key in live.objects if key not in histories}
+    foreign = unknown - moves.brought(unknown, case.replay, histories)
     return all(
-        change.object in but or (change.before is None and change.object not in histories)
+        change.object in but or (change.before is None and change.object in foreign)
         for change in diff(_finished(made), _finished(aligned))
     )
 

@@ -30,7 +30,8 @@ class Case:
 
     ``stated`` is what a person says of revisions that leave no trace: ran, or did not; ``proven``
     what running revisions by themselves showed where the chains mislead. ``baffling`` are those
-    that seem half done, cannot be, and stay unexplained beside one that stopped half-way.
+    that seem half done, cannot be, and stay unexplained beside one that stopped half-way. What
+    was supposed of further ones as they made the live schema is ``likely``.
     """
 
     graph: RevisionGraph
@@ -41,6 +42,7 @@ class Case:
     stated: Mapping[str, bool] = field(default_factory=dict)
     proven: Mapping[str, Executed] = field(default_factory=dict)
     baffling: frozenset[str] = frozenset()
+    likely: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def heard(self) -> dict[str, list[Testimony]]:
@@ -310,6 +312,8 @@ def _implied(revision_id: str, case: Case, executed: Mapping[str, Executed]) -> 
     if revision_id in case.stated:
         return "yes" if case.stated[revision_id] else "no"
     own = _own_traces(revision_id, case)
+    if own is None and revision_id in case.likely:
+        own = "yes" if case.likely[revision_id] else "no"
     if own is not None:
         return own
     above = _nearest(revision_id, executed, _parents(case.graph))

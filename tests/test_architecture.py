@@ -24,6 +24,7 @@ PURE = (
     "graph",
     "hypotheses",
     "inference",
+    "moves",
     "plan",
     "planning",
     "remedies",

@@ -10,7 +10,7 @@ from faults.trees import Topology
 from samples import TARGET
 
 from fuzz.inventing import invent
-from fuzz.supposing import YES, Knowledge, State, Supposed, know, replayed, suppose
+from fuzz.supposing import NO, YES, Knowledge, State, Supposed, know, replayed, suppose
 from runbook_lib.auditing import Conclusions, Observations, conclude
 from runbook_lib.catalog import Catalog
 from runbook_lib.graph import RevisionGraph, SourceTree
@@ -21,29 +21,35 @@ from runbook_lib.versions import VersionRows
 
 def misjudged(connection: Any, seed: int) -> Iterator[str]:
     """Say every false verdict and every false drift in any state of the seed's tree."""
-    topology, states, seen = _world(connection, seed)
-    if seen is None:
-        return
-    knowledge = know(topology.revisions, states)
-    catalogs = {one.state: one.catalog for one in states}
-    trial = _trial(topology, catalogs)
-    for one in states:
-        drawn = conclude(_observed(topology, seen, one.catalog), trial)
-        where = f"seed {seed}, {one.state}: "
-        yield from (where + text for text in _false(topology, knowledge, one.state, drawn))
-
-
-def _world(connection: Any, seed: int) -> tuple[Topology, list[Supposed], Any]:
-    """Return the tree, all states that could be, and its replay; None when it does not run."""
     with connection.cursor() as cursor:
         cursor.execute("SAVEPOINT inventing")
         topology = invent(seed, cursor)
         cursor.execute("ROLLBACK TO inventing")
+    yield from misjudged_of(connection, topology)
+
+
+def misjudged_of(connection: Any, topology: Topology, holes: int | None = None) -> Iterator[str]:
+    """The same of a given tree; with ``holes`` only states that lack at most so many revisions."""
+    states, seen = _world(connection, topology)
+    if seen is None:
+        return
+    knowledge = know(topology.revisions, states)
+    trial = _trial(topology, {one.state: one.catalog for one in states})
+    for one in states:
+        if holes is not None and one.state.count(NO) > holes:
+            continue
+        drawn = conclude(_observed(topology, seen, one.catalog), trial)
+        where = f"{topology.name}, {one.state}: "
+        yield from (where + text for text in _false(topology, knowledge, one.state, drawn))
+
+
+def _world(connection: Any, topology: Topology) -> tuple[list[Supposed], Any]:
+    """Return all states that could be, and the tree's replay; None when it does not run."""
     try:
         seen = replayed(connection, topology.revisions)
-        return topology, list(suppose(connection, topology.revisions)), seen
+        return list(suppose(connection, topology.revisions)), seen
     except psycopg2.Error:
-        return topology, [], None
+        return [], None
     finally:
         connection.rollback()
 

@@ -9,10 +9,11 @@ import os
 
 import psycopg2
 import pytest
+from faults.trees import Rev, Topology
 from faults.worlds import Workshop
 
 from fuzz.hunting import hunt
-from fuzz.judging import misjudged
+from fuzz.judging import misjudged, misjudged_of
 from fuzz.living import live
 from runbook_lib.dsn import Dsn
 
@@ -34,6 +35,32 @@ def test_every_state_is_judged_right(seed: int, database: Dsn) -> None:
     connection = psycopg2.connect(**database.libpq())
     try:
         wrong = list(misjudged(connection, seed))
+    finally:
+        connection.close()
+    assert not wrong, "\n".join(wrong)
+
+
+def test_holes_below_a_renamed_table(database: Dsn) -> None:
+    """What the renaming did not find is not its lack, and what it took along is no drift."""
+    ups = (
+        ("CREATE TABLE users (id serial PRIMARY KEY, name varchar(20))",),
+        ("ALTER TABLE users ADD email text",),
+        ("ALTER TABLE users ADD age int",),
+        ("ALTER TABLE users ADD phone text", "CREATE INDEX ix_phone ON users (phone)"),
+        ("ALTER TABLE users ALTER name TYPE varchar(40)",),
+        ("ALTER TABLE users ADD zip text",),
+        ("ALTER TABLE users DROP COLUMN age",),
+        ("ALTER TABLE users RENAME TO accounts",),
+        ("CREATE TABLE logs (id int)",),
+    )
+    line = [
+        Rev(id=f"r{number}", parents=(f"r{number - 1}",) if number else (), up=up)
+        for number, up in enumerate(ups)
+    ]
+    tree = Topology(name="renaming", revisions=tuple(line), last="", middle="")
+    connection = psycopg2.connect(**database.libpq())
+    try:
+        wrong = list(misjudged_of(connection, tree, holes=2))
     finally:
         connection.close()
     assert not wrong, "\n".join(wrong)

@@ -1,0 +1,81 @@
+"""Moves: what a revision that renames a table takes along, and who made it before. Pure.
+
+To a chain, the column that a rename moves is another column. So what one before it did not make is
+missing from the new table, and seems to be the renaming's lack; who is behind that is found here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from runbook_lib.catalog import Catalog, parts, split, table_of
+from runbook_lib.effects import Replay, RevisionReplay
+
+
+def renamings(run: RevisionReplay) -> dict[str, str]:
+    """Return the tables that a run renames: the former name by the new one."""
+    gone = _tables(run, made=False)
+    come = _tables(run, made=True)
+    return {
+        new: old
+        for new, columns in come.items()
+        for old, former in gone.items()
+        if columns and columns == former
+    }
+
+
+def _tables(run: RevisionReplay, *, made: bool) -> dict[str, frozenset[str]]:
+    """Return the columns of every table that the run makes, or else removes."""
+    found: dict[str, set[str]] = {}
+    for change in run.changes:
+        if (change.before is None) == made and (change.after is None) != made:
+            kind, name = split(change.object)
+            if kind == "table":
+                found.setdefault(name, set())
+            elif kind == "column":
+                found.setdefault(table_of(change.object), set()).add(parts(name)[-1])
+    return {table: frozenset(columns) for table, columns in found.items()}
+
+
+def behind(odd: Collection[str], replay: Replay, live: Catalog) -> tuple[str, ...]:
+    """Return who wrote what became the ``odd`` objects last, before a table was renamed."""
+    writers: dict[str, str] = {}
+    found: dict[str, None] = {}
+    for run in replay.revisions:
+        for new, old in renamings(run).items():
+            formers = (_formerly(key, new, old, live) for key in odd)
+            found.update((writers[key], None) for key in formers if key in writers)
+        writers.update((change.object, run.revision_id) for change in run.changes)
+    return tuple(found)
+
+
+def taken_along(replay: Replay, ran: Collection[str]) -> frozenset[str]:
+    """Return the revisions that wrote to tables which one of ``ran`` renames later on."""
+    found: set[str] = set()
+    for number, run in enumerate(replay.revisions):
+        tables = {*renamings(run).values()} if run.revision_id in ran else set()
+        found.update(
+            before.revision_id
+            for before in replay.revisions[: number if tables else 0]
+            if any(table_of(c.object, c.after or c.before) in tables for c in before.changes)
+        )
+    return frozenset(found)
+
+
+def brought(keys: Collection[str], replay: Replay, known: Collection[str]) -> frozenset[str]:
+    """Return those of ``keys`` that a renaming would give a ``known`` object of its table."""
+    return frozenset(
+        key
+        for run in replay.revisions
+        for new, old in renamings(run).items()
+        for key in keys
+        if _formerly(key, new, old, Catalog(objects={})) in known
+    )
+
+
+def _formerly(key: str, new: str, old: str, live: Catalog) -> str:
+    """Return the key that an object of the renamed table had; an index keeps its own."""
+    kind, name = split(key)
+    if name.startswith(f"{new}."):
+        return f"{kind}:{old}{name.removeprefix(new)}"
+    return key if kind == "index" or table_of(key, live.objects.get(key)) == new else ""
