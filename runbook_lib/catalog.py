@@ -35,6 +35,7 @@ SETTINGS = {
     "work_mem": "64MB",
     "enable_nestloop": "off",
     "enable_mergejoin": "off",
+    "max_parallel_workers_per_gather": "0",
     "datestyle": "ISO, MDY",
     "intervalstyle": "postgres",
     "timezone": "UTC",

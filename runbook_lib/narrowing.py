@@ -24,21 +24,21 @@ BESIDE = ("enum", "values", "views", "functions", "triggers", "rules", "row secu
 # The lines of SNAPSHOT_SQL that choose by the number of an object, and what they become.
 _REACH = "= ANY (runbook_reach)"
 _CHOICES = (
-    ("WHERE attrelid >= 16384 AND", f"WHERE attrelid {_REACH} AND"),
-    ("WHERE indexrelid >= 16384", f"WHERE indexrelid {_REACH}"),
+    ("WHERE CAST(attrelid AS bigint) >= 16384 AND", f"WHERE attrelid {_REACH} AND"),
+    ("WHERE CAST(indexrelid AS bigint) >= 16384", f"WHERE indexrelid {_REACH}"),
     ("WHERE s.seqrelid >= 16384", f"WHERE s.seqrelid {_REACH}"),
     (
         "pg_depend d ON d.objid = s.seqrelid",
         f"pg_depend d ON d.objid {_REACH} AND d.objid = s.seqrelid",
     ),
-    ("WHERE adrelid >= 16384", f"WHERE adrelid {_REACH}"),
-    ("WHERE k.conrelid >= 16384 AND", f"WHERE k.conrelid {_REACH} AND"),
+    ("WHERE CAST(adrelid AS bigint) >= 16384", f"WHERE adrelid {_REACH}"),
+    ("WHERE CAST(k.conrelid AS bigint) >= 16384 AND", f"WHERE k.conrelid {_REACH} AND"),
 )
 _OWN = "        SELECT unnest($1)\n"
 # The privileges on a view's columns are read with the view.
 _VIEWS = "        UNION ALL SELECT x.oid FROM pg_class x WHERE x.relkind = 'v' AND x.oid >= 16384\n"
 _ALONE = (
-    ("WHERE c.oid >= 16384 AND", f"WHERE c.oid {_REACH} AND"),
+    ("WHERE CAST(c.oid AS bigint) >= 16384 AND", f"WHERE c.oid {_REACH} AND"),
     ("WHERE t.oid >= 16384 AND", "WHERE false AND"),
     ("WHERE p.oid >= 16384 AND", "WHERE false AND"),
 )

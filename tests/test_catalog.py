@@ -194,6 +194,38 @@ def test_definitions_spelled_here_are_spelled_as_postgresql_does(connection: Any
     assert {key: found[key]["definition"] for key in rows} == rows
 
 
+def test_columns_are_told_by_number_and_spelled_whatever_they_are_called(connection: Any) -> None:
+    found = objects(
+        connection,
+        ROLES,
+        r"""CREATE TABLE "T \""" (gone integer, "A ""b" "char" UNIQUE, c text COLLATE "C",
+            d integer DEFAULT 7, p integer);
+        ALTER TABLE "T \""" DROP COLUMN gone;
+        ALTER TABLE "T \""" ADD FOREIGN KEY ("A ""b") REFERENCES "T \""" ("A ""b");
+        CREATE INDEX ix ON "T \""" (d); CREATE INDEX iy ON "T \""" (c);
+        CREATE SEQUENCE s OWNED BY "T \"""."A ""b";
+        GRANT SELECT ("A ""b") ON "T \""" TO runbook_reader;
+        COMMENT ON COLUMN "T \""".d IS E'a "b" \\ c'""",
+    )
+    table = 'public."T \\"""'
+    assert [key for key in found if key.startswith("column:")] == [
+        f'column:{table}."A ""b"', f"column:{table}.c", f"column:{table}.d", f"column:{table}.p"
+    ]  # fmt: skip
+    assert found[f'column:{table}."A ""b"'] == {"type": '"char"', "nullable": "yes"}
+    assert found[f"column:{table}.c"]["collation"] == 'pg_catalog."C"'
+    assert found[f"column:{table}.d"] == {
+        "type": "integer", "nullable": "yes", "default": "7", "comment": 'a "b" \\ c'
+    }  # fmt: skip
+    assert found["index:public.ix"]["definition"] == "btree (d)"
+    assert found["index:public.iy"]["definition"] == "btree (c)"
+    assert found["sequence:public.s"]["owned_by"] == f'{table}."A ""b"'
+    assert found[f'grant:column:{table}."A ""b"'] == {"runbook_reader": "SELECT"}
+    keys = {v["definition"] for k, v in found.items() if k.startswith("constraint:")}
+    assert keys == {
+        'UNIQUE ("A ""b")', f'FOREIGN KEY ("A ""b") REFERENCES {table}("A ""b")'
+    }  # fmt: skip
+
+
 def test_the_session_and_its_transaction_are_left_as_they_were(connection: Any) -> None:
     run(
         connection, "CREATE SCHEMA other", "SET search_path = other, public", "SET timezone = 'CET'"

@@ -5,7 +5,9 @@
 -- A column that an older server lacks is read where its name then means the default beside it.
 -- Objects of users have an oid of 16384 or more. A snapshot runs after every revision of a
 -- replay, and on catalogs of ten thousand tables, so what there is many of is spelled with care
--- for speed (texts are joined by hand) and the rest for reading (json_build_object).
+-- for speed (texts are joined by hand) and the rest for reading (json_build_object). Where most
+-- rows of a catalog are of users, the oid is compared as a bigint. An index would read the rows in
+-- twice the time, and the planner takes it when the catalog's statistics are those of initdb.
 WITH member AS (
     SELECT classid, objid
     FROM pg_catalog.pg_depend
@@ -24,13 +26,14 @@ WITH member AS (
 ), rel AS (
     SELECT c.oid, c.relkind, c.relowner, c.relacl, c.reltype, c.relpersistence, c.relrowsecurity,
         c.relforcerowsecurity, c.relreplident, c.reloptions, c.relispartition, c.relpartbound,
-        c.reloftype, c.relname, ns.ident, ns.name || '.' ||
+        c.reloftype, c.relname, c.relkind IN ('r', 'p', 'f', 'v', 'm') AS has_columns,
+        ns.ident, ns.name AS home, ns.name || '.' ||
         CASE WHEN quote_ident(c.relname) = CAST(c.relname AS text)
             OR c.relname ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(c.relname AS text) ELSE quote_ident(c.relname) END AS name
     FROM pg_catalog.pg_class c
     JOIN ns ON ns.oid = c.relnamespace
-    WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S', 'c', 'i', 'I')
+    WHERE CAST(c.oid AS bigint) >= 16384 AND c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S', 'c')
         AND NOT EXISTS (
             SELECT FROM member m
             WHERE m.classid = CAST('pg_catalog.pg_class' AS regclass) AND m.objid = c.oid)
@@ -76,20 +79,88 @@ WITH member AS (
         AND d.refclassid = CAST('pg_catalog.pg_class' AS regclass) AND d.refobjsubid > 0
         AND d.deptype IN ('a', 'i')
     WHERE s.seqrelid >= 16384
+), own AS (
+    SELECT refobjid, refobjsubid, options
+    FROM seq
+    WHERE deptype = 'i' AND options IS NOT NULL
+), note AS (
+    SELECT objoid, classoid, objsubid, '"comment":' || to_json(description) AS comment
+    FROM pg_catalog.pg_description
+    WHERE objoid >= 16384
 ), att AS (
-    SELECT a.*, r.relkind, r.relowner, r.name || '.' ||
-        CASE WHEN quote_ident(a.attname) = CAST(a.attname AS text)
-            OR a.attname ~ '^[a-z_][a-z0-9_]*$'
-            THEN CAST(a.attname AS text) ELSE quote_ident(a.attname) END AS name
-    FROM (SELECT CAST('' AS "char") AS attgenerated) older
-    CROSS JOIN LATERAL (
-        SELECT attrelid, attnum, attname, atttypid, atttypmod, attnotnull, attidentity, attacl,
-            attcollation, attstorage, attislocal, attgenerated AS generated
-        FROM pg_catalog.pg_attribute
-        WHERE attrelid >= 16384 AND attnum > 0 AND NOT attisdropped
-    ) a
-    JOIN rel r ON r.oid = a.attrelid
-    WHERE r.relkind IN ('r', 'p', 'f', 'm', 'v')
+    -- One row for each table: the names and types of its columns by their number, dropped ones
+    -- included, and its part of the answer. Keys and indexes look their columns up in it, so that
+    -- ten thousand rows are hashed for them, and sorted in the end, instead of a hundred thousand.
+    SELECT c.attrelid, array_agg(CAST(c.attname AS text) ORDER BY c.attnum) AS names,
+        array_agg(c.atttypid ORDER BY c.attnum) AS types, bool_or(c.collated) AS collated,
+        array_agg(c.attnum) FILTER (WHERE c.granted) AS granted,
+        string_agg(c.object, ',' ORDER BY c.attnum) AS columns
+    FROM (
+        SELECT a.attrelid, a.attnum, a.attname, a.atttypid,
+            a.attcollation <> t.typcollation AS collated,
+            a.attacl IS NOT NULL AND NOT a.attisdropped AS granted,
+            -- not those that a parent table hands down
+            CASE WHEN a.attislocal AND NOT a.attisdropped AND r.relkind IN ('r', 'p', 'f') THEN
+                '"column' || chr(58) || r.json || '.'
+                || CASE WHEN quote_ident(a.attname) = CAST(a.attname AS text)
+                    OR a.attname ~ '^[a-z_][a-z0-9_]*$' THEN CAST(a.attname AS text) || '"'
+                    ELSE right(CAST(to_json(quote_ident(a.attname)) AS text), -1) END
+                || CASE WHEN a.atttypid < 16384 THEN ': {"type":"'
+                    || replace(format_type(a.atttypid, a.atttypmod), '"', chr(92) || '"') || '"'
+                    ELSE ': {"type":' || to_json(format_type(a.atttypid, a.atttypmod)) END
+                || CASE WHEN a.attnotnull THEN ',"nullable":"no"' ELSE ',"nullable":"yes"' END
+                || CASE WHEN f.expression IS NULL THEN ''
+                    WHEN a.generated = '' THEN ',"default":' || to_json(f.expression)
+                    ELSE ',"generated":' || to_json('(' || f.expression
+                        || CASE a.generated WHEN 's' THEN ') STORED' ELSE ') VIRTUAL' END) END
+                || CASE WHEN a.attidentity = '' AND a.attcollation = t.typcollation
+                    AND a.attstorage = t.typstorage THEN '' ELSE concat(
+                    CASE a.attidentity WHEN 'a' THEN ',"identity":"always"'
+                        WHEN 'd' THEN ',"identity":"by default"' END,
+                    ',"identity_options":"' || (
+                        SELECT s.options FROM own s
+                        WHERE s.refobjid = a.attrelid AND s.refobjsubid = a.attnum) || '"',
+                    CASE WHEN a.attcollation <> t.typcollation THEN (
+                        SELECT ',"collation":'
+                            || to_json(quote_ident(n.nspname) || '.' || quote_ident(c.collname))
+                        FROM pg_catalog.pg_collation c
+                        JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace
+                        WHERE c.oid = a.attcollation) END,
+                    CASE WHEN a.attstorage <> t.typstorage THEN CASE a.attstorage
+                        WHEN 'p' THEN ',"storage":"plain"' WHEN 'e' THEN ',"storage":"external"'
+                        WHEN 'm' THEN ',"storage":"main"'
+                        ELSE ',"storage":"extended"' END END) END
+                || CASE WHEN d.comment IS NULL THEN '}' ELSE ',' || d.comment || '}' END
+            END AS object
+        FROM (SELECT CAST('' AS "char") AS attgenerated) older
+        CROSS JOIN LATERAL (
+            SELECT attrelid, attnum, attname, atttypid, atttypmod, attnotnull, attidentity, attacl,
+                attcollation, attstorage, attislocal, attisdropped, atthasdef,
+                attgenerated AS generated
+            FROM pg_catalog.pg_attribute
+            WHERE CAST(attrelid AS bigint) >= 16384 AND attnum > 0
+        ) a
+        JOIN (
+            SELECT oid, relkind, has_columns, CASE WHEN strpos(name, '"') = 0 THEN name
+                ELSE left(right(CAST(to_json(name) AS text), -1), -1) END AS json
+            FROM rel
+        ) r ON r.oid = a.attrelid
+        LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+        LEFT JOIN (
+            -- only an expression with a column in it needs the table, and opening one is dear
+            SELECT adrelid, adnum, pg_get_expr(adbin,
+                CASE WHEN strpos(CAST(adbin AS text), '{VAR ') > 0 THEN adrelid ELSE 0 END)
+                AS expression
+            FROM pg_catalog.pg_attrdef
+            WHERE CAST(adrelid AS bigint) >= 16384
+            OFFSET 0
+        ) f ON f.adrelid = a.attrelid AND f.adnum = CASE WHEN a.atthasdef THEN a.attnum END
+        LEFT JOIN note d ON d.objoid = a.attrelid AND d.objsubid = a.attnum
+            AND d.classoid = CAST('pg_catalog.pg_class' AS regclass)
+        WHERE r.has_columns
+        OFFSET 0 -- sorts the texts instead of what they are made of
+    ) c
+    GROUP BY c.attrelid
 ), idx AS (
     SELECT i.*
     FROM (SELECT false AS indnullsnotdistinct) older
@@ -99,12 +170,8 @@ WITH member AS (
             indnatts = 1 AND indpred IS NULL AND indexprs IS NULL AND indoption[0] = 0
             AND NOT indnullsnotdistinct AS plain
         FROM pg_catalog.pg_index
-        WHERE indexrelid >= 16384
+        WHERE CAST(indexrelid AS bigint) >= 16384
     ) i
-), note AS (
-    SELECT objoid, classoid, objsubid, '"comment":' || to_json(description) AS comment
-    FROM pg_catalog.pg_description
-    WHERE objoid >= 16384
 ), object AS (
     -- schemas
     SELECT 'schema' AS kind, ns.name, CAST('pg_catalog.pg_namespace' AS regclass) AS class,
@@ -154,11 +221,14 @@ WITH member AS (
     UNION ALL -- sequences; those of identity columns are the column's business
     SELECT 'sequence', r.name, CAST('pg_catalog.pg_class' AS regclass), r.oid, 0,
         concat('{"type":"', format_type(s.seqtypid, NULL), '"',
-            ',"options":"' || s.options || '"', ',"owned_by":' || to_json(a.name),
+            ',"options":"' || s.options || '"', ',"owned_by":' || to_json(o.name || '.' ||
+                CASE WHEN a.names[s.refobjsubid] ~ '^[a-z_][a-z0-9_]*$'
+                    THEN a.names[s.refobjsubid] ELSE quote_ident(a.names[s.refobjsubid]) END),
             CASE r.relpersistence WHEN 'u' THEN ',"persistence":"unlogged"' END, '}')
     FROM seq s
     JOIN rel r ON r.oid = s.seqrelid
-    LEFT JOIN att a ON a.attrelid = s.refobjid AND a.attnum = s.refobjsubid
+    LEFT JOIN rel o ON o.oid = s.refobjid
+    LEFT JOIN att a ON a.attrelid = s.refobjid
     WHERE s.deptype IS DISTINCT FROM 'i'
 
     UNION ALL -- tables and foreign tables
@@ -199,44 +269,10 @@ WITH member AS (
     ) i ON i.inhrelid = r.oid
     WHERE r.relkind IN ('r', 'p', 'f')
 
-    UNION ALL -- columns, but not those that a parent table hands down
-    SELECT 'column', a.name, CAST('pg_catalog.pg_class' AS regclass), a.attrelid, a.attnum,
-        '{"type":' || to_json(format_type(a.atttypid, a.atttypmod))
-        || CASE WHEN a.attnotnull THEN ',"nullable":"no"' ELSE ',"nullable":"yes"' END
-        || CASE WHEN f.expression IS NULL THEN ''
-            WHEN a.generated = '' THEN ',"default":' || to_json(f.expression)
-            ELSE ',"generated":' || to_json('(' || f.expression
-                || CASE a.generated WHEN 's' THEN ') STORED' ELSE ') VIRTUAL' END) END
-        || CASE WHEN a.attidentity = '' AND a.attcollation = t.typcollation
-            AND a.attstorage = t.typstorage THEN '}' ELSE concat(
-            CASE a.attidentity WHEN 'a' THEN ',"identity":"always"'
-                WHEN 'd' THEN ',"identity":"by default"' END,
-            ',"identity_options":"' || (
-                SELECT s.options FROM seq s
-                WHERE s.refobjid = a.attrelid AND s.refobjsubid = a.attnum AND s.deptype = 'i')
-                || '"',
-            CASE WHEN a.attcollation <> t.typcollation THEN (
-                SELECT ',"collation":'
-                    || to_json(quote_ident(n.nspname) || '.' || quote_ident(c.collname))
-                FROM pg_catalog.pg_collation c
-                JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace
-                WHERE c.oid = a.attcollation) END,
-            CASE WHEN a.attstorage <> t.typstorage THEN CASE a.attstorage
-                WHEN 'p' THEN ',"storage":"plain"' WHEN 'e' THEN ',"storage":"external"'
-                WHEN 'm' THEN ',"storage":"main"' ELSE ',"storage":"extended"' END END, '}')
-            END
+    UNION ALL -- columns, as they stand in the answer
+    SELECT 'columns', NULL, NULL, a.attrelid, 1, a.columns
     FROM att a
-    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-    LEFT JOIN (
-        -- only a generated column's expression needs the table, and opening one is dear
-        SELECT adrelid, adnum, pg_get_expr(adbin, CASE
-            WHEN adrelid IN (SELECT attrelid FROM att WHERE generated <> '') THEN adrelid
-            ELSE 0 END) AS expression
-        FROM pg_catalog.pg_attrdef
-        WHERE adrelid >= 16384
-        OFFSET 0
-    ) f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
-    WHERE a.relkind IN ('r', 'p', 'f') AND a.attislocal
+    WHERE a.columns IS NOT NULL
 
     UNION ALL -- foreign keys and checks; NOT NULL is an aspect of the column
     SELECT 'constraint', r.name || '.' ||
@@ -250,8 +286,8 @@ WITH member AS (
             WHEN k.contype = 'f' AND cardinality(k.conkey) = 1 AND k.convalidated
                 AND NOT k.condeferrable AND k.confmatchtype = 's' AND k.confupdtype = 'a'
                 AND k.confdeltype IN ('a', 'c')
-            THEN concat('FOREIGN KEY (', quote_ident(a.attname), ') REFERENCES ', f.ident, '.',
-                quote_ident(f.relname), '(', quote_ident(b.attname),
+            THEN concat('FOREIGN KEY (', quote_ident(a.names[k.conkey[1]]), ') REFERENCES ',
+                f.ident, '.', quote_ident(f.relname), '(', quote_ident(b.names[k.confkey[1]]),
                 CASE k.confdeltype WHEN 'a' THEN ')' ELSE ') ON DELETE CASCADE' END)
             WHEN k.convalidated THEN pg_get_constraintdef(k.oid)
             ELSE regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '') END)
@@ -259,13 +295,18 @@ WITH member AS (
     FROM pg_catalog.pg_constraint k
     JOIN rel r ON r.oid = k.conrelid
     LEFT JOIN rel f ON f.oid = k.confrelid
-    LEFT JOIN att a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
-    LEFT JOIN att b ON b.attrelid = k.confrelid AND b.attnum = k.confkey[1]
-    WHERE k.conrelid >= 16384 AND k.contype IN ('f', 'c') AND k.conislocal AND k.conparentid = 0
+    LEFT JOIN att a ON a.attrelid = k.conrelid
+    LEFT JOIN att b ON b.attrelid = k.confrelid
+    WHERE CAST(k.conrelid AS bigint) >= 16384 AND k.contype IN ('f', 'c')
+        AND k.conislocal AND k.conparentid = 0
 
     UNION ALL -- indexes, and the keys that own one, unless a parent table hands them down
     SELECT CASE WHEN k.oid IS NULL THEN 'index' ELSE 'constraint' END,
-        CASE WHEN k.oid IS NULL THEN r.name ELSE o.name || '.' ||
+        CASE WHEN k.oid IS NULL THEN o.home || '.' ||
+            CASE WHEN quote_ident(r.relname) = CAST(r.relname AS text)
+            OR r.relname ~ '^[a-z_][a-z0-9_]*$'
+            THEN CAST(r.relname AS text) ELSE quote_ident(r.relname) END
+            ELSE o.name || '.' ||
             CASE WHEN quote_ident(k.conname) = CAST(k.conname AS text)
             OR k.conname ~ '^[a-z_][a-z0-9_]*$'
             THEN CAST(k.conname AS text) ELSE quote_ident(k.conname) END END,
@@ -274,10 +315,10 @@ WITH member AS (
         CASE WHEN k.oid IS NULL THEN concat('{"table":', to_json(o.name),
             CASE WHEN i.indisunique THEN ',"unique":"yes"' END, ',"definition":',
             to_json(CASE
-                WHEN i.plain AND r.reloptions IS NULL AND i.collation = a.attcollation
-                    AND c.opcdefault AND c.opcmethod = 403 AND (c.opcintype = a.atttypid
-                        OR c.opcintype = 25 AND a.atttypid = 1043)
-                THEN 'btree (' || quote_ident(a.attname) || ')'
+                WHEN i.plain AND r.reloptions IS NULL AND NOT a.collated
+                    AND i.collation = c.typcollation AND (c.opcintype = a.types[i.attnum]
+                        OR c.opcintype = 25 AND a.types[i.attnum] = 1043)
+                THEN 'btree (' || quote_ident(a.names[i.attnum]) || ')'
                 ELSE substr(pg_get_indexdef(i.indexrelid),
                     strpos(pg_get_indexdef(i.indexrelid), ' USING ') + 7) END),
             CASE WHEN i.indisvalid THEN ',"valid":"yes"}' ELSE ',"valid":"no"}' END)
@@ -286,13 +327,19 @@ WITH member AS (
             ',"definition":', to_json(CASE
                 WHEN i.plain AND NOT k.condeferrable AND k.contype <> 'x'
                 THEN CASE k.contype WHEN 'p' THEN 'PRIMARY KEY (' ELSE 'UNIQUE (' END
-                    || quote_ident(a.attname) || ')'
+                    || quote_ident(a.names[i.attnum]) || ')'
                 ELSE pg_get_constraintdef(k.oid) END), ',"validated":"yes"}') END
     FROM idx i
-    JOIN rel r ON r.oid = i.indexrelid
     JOIN rel o ON o.oid = i.indrelid
-    LEFT JOIN att a ON a.attrelid = i.indrelid AND a.attnum = i.attnum
-    LEFT JOIN pg_catalog.pg_opclass c ON c.oid = i.opclass
+    JOIN pg_catalog.pg_class r ON r.oid = i.indexrelid
+    LEFT JOIN att a ON a.attrelid = i.indrelid
+    LEFT JOIN (
+        SELECT c.oid, c.opcintype, (
+            SELECT t.typcollation FROM pg_catalog.pg_type t WHERE t.oid = c.opcintype)
+            AS typcollation
+        FROM pg_catalog.pg_opclass c
+        WHERE c.opcdefault AND c.opcmethod = 403
+    ) c ON c.oid = i.opclass
     LEFT JOIN pg_catalog.pg_constraint k ON k.conindid = i.indexrelid
         AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x')
     WHERE CASE WHEN k.oid IS NULL THEN NOT r.relispartition
@@ -447,8 +494,18 @@ WITH member AS (
                     false AS usual
                 FROM rel r WHERE r.relacl IS NOT NULL
                 UNION ALL
-                SELECT 'column' || chr(58) || a.name, a.attacl, a.relowner, false
-                FROM att a WHERE a.attacl IS NOT NULL
+                SELECT 'column' || chr(58) || r.name || '.' ||
+                    CASE WHEN a.names[a.attnum] ~ '^[a-z_][a-z0-9_]*$' THEN a.names[a.attnum]
+                        ELSE quote_ident(a.names[a.attnum]) END, (
+                        SELECT c.attacl FROM pg_catalog.pg_attribute c
+                        WHERE c.attrelid = a.attrelid AND c.attnum = a.attnum),
+                    r.relowner, false
+                FROM (
+                    SELECT attrelid, names, unnest(granted) AS attnum
+                    FROM att
+                    WHERE granted IS NOT NULL
+                ) a
+                JOIN rel r ON r.oid = a.attrelid
                 UNION ALL
                 SELECT 'schema' || chr(58) || ns.name, ns.nspacl, ns.nspowner, false
                 FROM ns WHERE ns.nspacl IS NOT NULL
@@ -477,10 +534,11 @@ WITH member AS (
     ) g
     GROUP BY g.name
 )
-SELECT concat('{', string_agg(to_json(o.kind || chr(58) || o.name) || ': ' ||
+SELECT concat('{', string_agg(CASE WHEN o.kind = 'columns' THEN o.aspects ELSE
+    to_json(o.kind || chr(58) || o.name) || ': ' ||
     CASE WHEN d.comment IS NULL THEN o.aspects
         WHEN o.aspects = '{}' THEN '{' || d.comment || '}'
-        ELSE left(o.aspects, -1) || ',' || d.comment || '}' END,
+        ELSE left(o.aspects, -1) || ',' || d.comment || '}' END END,
     ',' ORDER BY o.oid, o.sub), '}')
 FROM object o
 LEFT JOIN note d ON d.objoid = o.oid AND d.classoid = o.class AND d.objsubid = o.sub
