@@ -59,9 +59,13 @@ class Desk:
 
     def write(self, name: str, body: str, down: str = "eee5") -> Path:
         path = self.folder / f"app/migrations/versions/{name}.py"
+        lines = [f"    op.execute({body!r})"]
+        if body in IN_A_BLOCK:
+            lines = ["    with op.get_context().autocommit_block():", f"    {lines[0]}"]
         path.write_text(
             f'from alembic import op\n\nrevision = "{name}"\ndown_revision = "{down}"\n\n\n'
-            f"def upgrade():\n    op.execute({body!r})\n\n\ndef downgrade():\n    pass\n"
+            + "\n".join(["def upgrade():", *lines])
+            + "\n\n\ndef downgrade():\n    pass\n"
         )
         return path
 
@@ -298,6 +302,14 @@ def test_two_at_once_do_not_disturb_each_other(desk: Callable[..., Desk]) -> Non
     assert len(plain.ran) == 6
 
 
+IN_A_BLOCK = (
+    "CREATE INDEX CONCURRENTLY ix_h ON made (h)",
+    "ALTER TYPE humour ADD VALUE 'wry'",
+    "COMMENT ON TYPE humour IS 'of a person'; ALTER TABLE made ADD COLUMN in_block int",
+    "UPDATE made SET lasting = 3",
+    "DROP INDEX CONCURRENTLY ix_h",
+    "DO $$ BEGIN CREATE VIEW from_block AS SELECT 1 AS one; END $$",
+)
 STATEMENTS = (
     "CREATE TABLE a (id serial PRIMARY KEY, name text UNIQUE, note text)",
     "CREATE TABLE b (id int GENERATED ALWAYS AS IDENTITY, a_id int REFERENCES a ON DELETE CASCADE)",
@@ -365,6 +377,7 @@ STATEMENTS = (
     "ALTER TABLE made ADD UNIQUE (id); ALTER TABLE made ADD CONSTRAINT self FOREIGN KEY (lasting)"
     " REFERENCES made (id); ALTER TABLE made RENAME COLUMN id TO key",
     "SELECT 1; UPDATE made SET lasting = 2",
+    *IN_A_BLOCK,
     # What stands beside the tables, alone and together with one.
     "CREATE TYPE s.size AS ENUM ('s', 'm'); CREATE TABLE shirt (id serial, size s.size)",
     "ALTER TYPE s.size ADD VALUE 'l' BEFORE 's'; COMMENT ON TYPE s.size IS 'of a shirt'",

@@ -44,13 +44,19 @@ class Moment(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """What statements can have changed: ``tables`` by name, and perhaps what stands ``beside``."""
+    """What statements can have changed: ``tables`` by name, and perhaps what stands ``beside``.
+
+    ``told``: that is all they do, as nobody counts over several transactions.
+    """
 
     tables: list[str]
     beside: bool
+    told: bool
 
     def covers(self, before: Moment | None, after: Moment) -> bool:
         """Say whether the transaction wrote to no other kind of object."""
+        if self.told:
+            return True
         if before is None or after[:2] != before[:2] or after.beyond is None:
             return False
         return after.beyond == before.beyond and (self.beside or after.beside == before.beside)
@@ -207,7 +213,9 @@ class Witness:
 
     def _reach(self, record: Record) -> Reach | None:
         """Return what the revision's statements changed; None when that is not sure to be all."""
-        if not self.equipped or self.triggers or record.autocommit or record.commits_inside:
+        if not self.equipped or self.triggers or record.commits_inside:
+            return None
+        if record.autocommit and record.touches_rows:  # a trigger of theirs may do anything
             return None
         reached = [simple_tables(statement) for statement in record.statements]
         if record.elsewhere or any(item is None for item in reached):
@@ -215,8 +223,9 @@ class Witness:
         pairs = [pair for item in reached for pair in item or []]
         named = [pair for pair in pairs if pair[0] != "beside"]
         names, beside = self._owners(named), len(named) < len(pairs)
-        sure = bool(names) or (beside and not named)
-        return Reach(sorted(names), beside) if sure and all(map(SAFE_NAME.match, names)) else None
+        if not (names or (beside and not named)) or not all(map(SAFE_NAME.match, names)):
+            return None
+        return Reach(sorted(names), beside, record.autocommit)
 
     def _owners(self, named: list[tuple[str, str]]) -> set[str]:
         """Return the tables' names, those of dropped indexes among them; none when in doubt."""
