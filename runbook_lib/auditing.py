@@ -208,11 +208,17 @@ def _gravity(item: Finding) -> tuple[int, str, str]:
 def _in_own_words(
     seen: Observations, judged: Mapping[str, RevisionVerdict]
 ) -> tuple[RevisionVerdict, ...]:
-    """Give every verdict its file's own ids back; files that a repair added are left out."""
+    """Give every verdict its file's own ids back, in the history's order, oldest first.
+
+    Files that a repair added are left out; those that are in no loadable history come last.
+    """
     new_ids = {r.file: r.revision_id for r in seen.loadable.revisions}
+    places = {name: place for place, name in enumerate(graphs.topological(seen.loadable))}
     unreadable = {item.file: item.error for item in seen.graph.unloadable}
     own = []
-    for revision in seen.graph.revisions:
+    for revision in sorted(
+        seen.graph.revisions, key=lambda r: places.get(new_ids.get(r.file, ""), len(places))
+    ):
         verdict = judged.get(new_ids.get(revision.file, ""))
         if verdict is None:
             reason = _aside(seen) or "It could not be replayed: " + unreadable.get(

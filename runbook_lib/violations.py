@@ -47,8 +47,9 @@ def _sentence(connection: Any, change: ObjectChange) -> str:
         if count:
             kind, name = split(change.object)
             what = "1 row violates" if count == 1 else f"{count} rows violate"
+            rule = "NOT NULL of " if kind == "column" else ""
             return (
-                f"{what} {kind} {name} of {table}; {keys} of some: {sample}. "
+                f"{what} {rule}{kind} {name} of {table}; {keys} of some: {sample}. "
                 "Mend them; the runbook deletes nothing."
             )
     return ""

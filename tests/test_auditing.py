@@ -153,3 +153,11 @@ class TestRefusals:
     def test_drift_waits_for_a_decision(self) -> None:
         live = catalog(table(a="text", b="int"))
         assert refused(observe(live, "r3")) == ["drift-changed"]
+
+
+def test_revisions_are_told_in_the_order_of_the_history() -> None:
+    """Whatever the order of their files."""
+    shuffled = graph(("r3", "r2"), ("r1", None), ("r2", "r1"))
+    seen = observe(TWO, "r3", graph=shuffled, loadable=shuffled)
+    told = build_audit(seen, conclude(seen)).revisions
+    assert [item.revision_id for item in told] == ["r1", "r2", "r3"]

@@ -25,4 +25,4 @@ def test_rows_without_a_value_are_counted(database: Dsn) -> None:
     execute(database, "CREATE TABLE t (a int)", "INSERT INTO t VALUES (1), (NULL), (NULL)")
     wanted = {"column:public.t.a": {"type": "integer", "nullable": "no"}, "table:public.t": {}}
     (sentence,) = find(database, Catalog(objects=wanted), VERSION)
-    assert sentence.startswith("2 rows violate column public.t.a of public.t")
+    assert sentence.startswith("2 rows violate NOT NULL of column public.t.a of public.t")
