@@ -37,6 +37,13 @@ WARM = ("runbook_lib.session", "runbook_lib.phases")
 Echo = Callable[[str], Any]
 
 _STATUS: dict[str, PhaseStatus] = {"ApprovalNeeded": "approval-needed", "SafetyError": "refused"}
+_LEFT = {
+    "applying": "The target was being written to: some steps may be in force.",
+    "applied": "Every step is in force on the target, and was not read back.",
+    "step failed": "A step failed on the target; what came of it was not read back.",
+    "rolling back": "The target was being taken back: that may be done or not.",
+    "rolled back": "The target was taken back, and was not read back.",
+}
 _WORDS = {"passed": "ok", "approval-needed": "waits for approval"}
 
 
@@ -229,12 +236,17 @@ class Conductor:
         result = PhaseResult(
             phase=phase,
             status=_STATUS.get(ename, "failed"),
-            sentence=self.scrub.clean(str(failure)),
+            sentence=f"{self.scrub.clean(str(failure))} {self._written(phase)}".strip(),
             seconds=seconds,
             exit_code=failure.exit_code,
         )
         self.folder.write(name, result)
         return result
+
+    def _written(self, phase: str) -> str:
+        """Say what a phase that did not get to its verdict may have left on the target."""
+        told = [event["event"] for event in self.folder.events() if event.get("phase") == phase]
+        return next((_LEFT[event] for event in reversed(told) if event in _LEFT), "")
 
     def _interrupted(self, stop: Interrupted) -> Outcome:
         """Leave the folder unsealed: the next run settles it."""

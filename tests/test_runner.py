@@ -121,6 +121,7 @@ def test_nothing_to_approve_is_told(config: str) -> None:
         ("exits_before_its_verdict", 1, "failed", "sys.exit(0)"),
         ("is_refused", 5, "refused", "The target has changed."),
         ("finds_nobody", 4, "failed", "db does not answer."),
+        ("is_cut_off", 4, "failed", "Is it up? Every step is in force on the target, and was not"),
     ],
 )
 def test_a_phase_that_does_not_pass_ends_the_run(
