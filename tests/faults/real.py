@@ -61,6 +61,7 @@ class RealTree:
 
     ``middle`` is a revision below the heads, ``target`` what an upgrade goes to. ``past`` names
     the metadata, as ``module:name``, whose ``create_all`` made what the first revision expects.
+    ``silent`` are newest revisions that change rows only, so that nobody can say if they ran.
     ``own``: the package's env.py is used, which reads its URL from ``variable``.
     """
 
@@ -71,6 +72,7 @@ class RealTree:
     target: str = "heads"
     metadata: str = "None"
     past: str = ""
+    silent: tuple[str, ...] = ()
     own: bool = False
     driver: str = "psycopg2"
     variable: str = ""
@@ -193,6 +195,7 @@ TREES = {
             versions="aiida/storage/psql_dos/migrations/versions",
             middle="main_0001",
             target="main@head",
+            silent=("main_0002",),
         ),
     )
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
@@ -10,6 +12,7 @@ from faults import trees
 from faults.real import BASELESS, TREES, RealTree
 from faults.running import Run, codes_of, go, verdicts_of
 from faults.worlds import Workshop, World, connected
+from runbook_lib.catalog import diff
 
 pytestmark = [pytest.mark.corpus, pytest.mark.timeout(900)]
 
@@ -64,6 +67,11 @@ def test_empty_version_table_is_stamped(tree: RealTree, world: World) -> None:
     upgrade(tree, world, tree.target)
     rows = world.recorded()
     world.record()
+    if tree.silent:
+        refused = go(world)
+        assert refused.end == "refused:unknowable-data", refused.reason
+        assert tree.silent[0] in refused.reason
+        world.config += f'ran = ["{tree.silent[0]}"]\n'
     outcome = go(world)
     assert outcome.end == "repaired", outcome.reason
     assert set(verdicts_of(outcome.audit).values()) <= {"unrecorded", "unknowable"}
@@ -71,20 +79,23 @@ def test_empty_version_table_is_stamped(tree: RealTree, world: World) -> None:
 
 
 def test_heads_recorded_over_an_older_schema(tree: RealTree, world: World) -> None:
-    """No verdict contradicts what really ran; the rest is run, and the schema is the heads'."""
+    """No verdict contradicts what really ran; the rest is run, and the schema is the heads'.
+
+    Where what lacks changes rows only (AiiDA), it is unknowable, and there is nothing to do.
+    """
     upgrade(tree, world, tree.target)
     rows, promised = world.recorded(), world.catalog()
     with connected(world.dsn) as cursor:
         cursor.execute("DROP SCHEMA public CASCADE")
         cursor.execute("CREATE SCHEMA public")
     upgrade(tree, world, tree.middle)
-    ran = set(_history(tree, world))
+    ran, same = set(_history(tree, world)), world.catalog() == promised
     world.record(*rows)
     outcome = go(world)
     for name, verdict in verdicts_of(outcome.audit).items():
         assert verdict in (("applied", "unknowable") if name in ran else ("phantom", "unknowable"))
     if outcome.end != "refused:unknowable-data":
-        assert outcome.end == "repaired", outcome.reason
+        assert outcome.end == ("nothing" if same else "repaired"), outcome.reason
         assert world.catalog() == promised
         assert world.recorded() == rows
 
@@ -113,6 +124,73 @@ def test_index_dropped_by_hand_is_made_again(tree: RealTree, world: World) -> No
     end, reason, _, _ = run.repair()
     assert end == "repaired", reason
     assert world.catalog() == promised
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """A revision of a real tree, and a line in the middle of its ``upgrade``."""
+
+    tree: str
+    revision: str
+    line: str
+
+
+CUTS = (
+    Cut(tree="argilla-server", revision="237f7c674d74", line='op.create_index(op.f("ix_records_'),
+    Cut(tree="glance", revision="wallaby_expand01", line="op.create_index("),
+    Cut(tree="dstack", revision="57cff3ec86ce", line='batch_op.add_column(sa.Column("lock_own'),
+)
+
+
+@pytest.fixture(params=CUTS, ids=lambda cut: cut.tree)
+def cut(request: pytest.FixtureRequest) -> Cut:
+    found: Cut = request.param
+    TREES[found.tree].install()
+    return found
+
+
+@pytest.fixture
+def broken(cut: Cut, workshop: Workshop) -> Iterator[World]:
+    """An empty database beside the tree of the cut."""
+    yield from beside(TREES[cut.tree], workshop)
+
+
+def upgrade_without(cut: Cut, world: World, line: str) -> None:
+    """Upgrade to the heads while the revision's upgrade returns before ``line``."""
+    (file,) = (
+        path
+        for path in world.project.rglob("versions/**/*.py")
+        if re.search(rf"^revision\b.*{cut.revision}", path.read_text(), re.MULTILINE)
+    )
+    text = file.read_text()
+    above, found, below = text.partition("def upgrade()")
+    body = re.sub(rf"\n( +)(?={line})", r"\n\1return\n\1", below, count=1)
+    assert found
+    assert body != below
+    file.write_text(above + found + body)
+    upgrade(TREES[cut.tree], world, TREES[cut.tree].target)
+    file.write_text(text)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["hole", "half"])
+def test_revision_that_did_not_run_to_its_end(
+    cut: Cut, broken: World, whole: bool, workshop: Workshop
+) -> None:
+    """Everything ran but for one revision, or for its later half; the heads are recorded."""
+    for sound in beside(TREES[cut.tree], workshop):
+        upgrade(TREES[cut.tree], sound, TREES[cut.tree].target)
+        promised = sound.catalog()
+    upgrade_without(cut, broken, r"\S" if whole else re.escape(cut.line))
+    rows = broken.recorded()
+    outcome = go(broken)
+    verdicts = verdicts_of(outcome.audit)
+    assert verdicts.pop(cut.revision) == ("phantom" if whole else "partial")
+    assert set(verdicts.values()) <= {"applied", "unknowable"}
+    assert outcome.end == "repaired", outcome.reason
+    assert diff(promised, broken.catalog()) == ()
+    assert outcome.again is not None
+    assert not codes_of(outcome.again, "error")
+    assert set(rows) <= set(broken.recorded()) or len(broken.recorded()) == 1
 
 
 # Trees that do not start from empty -----------------------------------------------------------
