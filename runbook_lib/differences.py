@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
-from runbook_lib import inference
+from runbook_lib import inference, moves
 from runbook_lib.catalog import Aspects, Catalog, describe, diff, renamed, split, table_of
 from runbook_lib.effects import Replay
 from runbook_lib.forensics import Comparison, Drift, RevisionVerdict
@@ -96,8 +96,9 @@ def find_drift(
     ``explained`` is what the revisions that ran make by themselves, if that is known: it is then
     what is there, but for what nobody makes.
     """
-    histories = inference.object_histories(replay)
-    found = [*_extra(live, {*histories, *(explained.objects if explained else ())})]
+    made = {*inference.object_histories(replay)}
+    made |= explained.objects.keys() if explained else _left_over(replay, live, made, verdicts)
+    found = [*_extra(live, made)]
     if explained is None:
         found += [*_changed(known, verdicts), *_lost(replay, live, verdicts)]
     found += [_renaming(key, name) for key, name in names.items()]
@@ -129,6 +130,16 @@ def _shown(value: str) -> str:
     return "absent" if value == ABSENT else value or "none"
 
 
+def _left_over(
+    replay: Replay, live: Catalog, made: Collection[str], verdicts: Mapping[str, RevisionVerdict]
+) -> set[str]:
+    """Objects that a renamed table brought along, as who should remove them may not have run."""
+    writers, unknown = last_writers(replay), live.objects.keys() - made
+    formers = moves.brought(unknown, replay, made)
+    last = {key: verdicts.get(writers.get(former, "")) for key, former in formers.items()}
+    return {key for key, verdict in last.items() if verdict and verdict.executed != "yes"}
+
+
 def _extra(live: Catalog, made: Collection[str]) -> Iterable[Drift]:
     unknown = [key for key in live.objects if key not in made]
     for key in unknown:
@@ -150,7 +161,8 @@ def _lost(
 ) -> Iterable[Drift]:
     """Objects that are gone although their maker ran: it cannot have left them out by itself."""
     atomic = {r.revision_id for r in replay.revisions if not (r.commits_inside or r.autocommit)}
-    writers = last_writers(replay)
+    writers, makers = last_writers(replay), moves.makers(replay)
+    doubtful = {key for key, one in verdicts.items() if _may_have_left_out(one, key in atomic)}
     for key, aspects in replay.final.objects.items():
         if key in live.objects or _owner_gone(key, aspects, live):
             continue
@@ -160,6 +172,8 @@ def _lost(
         elif _recorded_in_vain(verdict):
             note = f"{verdict.revision_id} is recorded, and makes it when it runs here."
             yield _missing(key, aspects, note)
+        elif not doubtful.isdisjoint(makers.get(key, ())):
+            continue
         elif _ran_as_a_whole(verdict) and verdict.revision_id in atomic:
             note = f"{verdict.revision_id} made it and ran; it was removed since."
             yield _missing(key, aspects, note)
@@ -179,6 +193,11 @@ def _missing(key: str, aspects: Aspects, note: str) -> Drift:
 def _ran_as_a_whole(verdict: RevisionVerdict) -> bool:
     partly = verdict.executed == "partly" and mostly_there(verdict)
     return partly or verdict.executed == "yes"
+
+
+def _may_have_left_out(verdict: RevisionVerdict, atomic: bool) -> bool:
+    """Whether what the revision makes may never have been there."""
+    return verdict.executed == "no" or (verdict.executed != "yes" and not atomic)
 
 
 def _recorded_in_vain(verdict: RevisionVerdict) -> bool:

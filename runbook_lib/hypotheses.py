@@ -312,7 +312,7 @@ def _same(case: Case, live: Catalog, made: Catalog, but: frozenset[str]) -> bool
     histories = object_histories(case.replay)
     aligned, _ = differences.align(live, made, histories)
     unknown = {key for key in live.objects if key not in histories}
-    foreign = unknown - moves.brought(unknown, case.replay, histories)
+    foreign = unknown - moves.brought(unknown, case.replay, histories).keys()
     return all(
         change.object in but or (change.before is None and change.object in foreign)
         for change in diff(_finished(made), _finished(aligned))

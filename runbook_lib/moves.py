@@ -13,14 +13,14 @@ from runbook_lib.effects import Replay, RevisionReplay
 
 
 def renamings(run: RevisionReplay) -> dict[str, str]:
-    """Return the tables that a run renames: the former name by the new one."""
+    """Return the tables that a run renames, perhaps adding columns: the former name by the new."""
     gone = _tables(run, made=False)
     come = _tables(run, made=True)
     return {
         new: old
         for new, columns in come.items()
         for old, former in gone.items()
-        if columns and columns == former
+        if former and former <= columns
     }
 
 
@@ -62,15 +62,35 @@ def taken_along(replay: Replay, ran: Collection[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def brought(keys: Collection[str], replay: Replay, known: Collection[str]) -> frozenset[str]:
-    """Return those of ``keys`` that a renaming would give a ``known`` object of its table."""
-    return frozenset(
-        key
+def brought(keys: Collection[str], replay: Replay, known: Collection[str]) -> dict[str, str]:
+    """Return those of ``keys`` that a renaming would give a ``known`` object, by which one."""
+    return {
+        key: former
         for run in replay.revisions
         for new, old in renamings(run).items()
         for key in keys
-        if _formerly(key, new, old, Catalog(objects={})) in known
-    )
+        if (former := _formerly(key, new, old, Catalog(objects={}))) in known
+    }
+
+
+def makers(replay: Replay) -> dict[str, tuple[str, ...]]:
+    """Return who made and changed each object there is in the end, first to last.
+
+    An object that came along with a renamed table has the makers that it had before.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for run in replay.revisions:
+        earlier = {
+            change.object: found.get(_formerly(change.object, new, old, Catalog(objects={})), ())
+            for new, old in renamings(run).items()
+            for change in run.changes
+            if change.before is None
+        }
+        for change in run.changes:
+            known = found.pop(change.object, ()) or earlier.get(change.object, ())
+            if change.after is not None:
+                found[change.object] = (*known, run.revision_id)
+    return found
 
 
 def _formerly(key: str, new: str, old: str, live: Catalog) -> str:
