@@ -15,7 +15,7 @@ from itertools import combinations, islice
 
 from runbook_lib import differences, moves
 from runbook_lib import graph as graphs
-from runbook_lib.catalog import Aspects, Catalog, apply_changes, diff, table_of
+from runbook_lib.catalog import Aspects, Catalog, apply_changes, diff, parts, table_of
 from runbook_lib.effects import RevisionReplay
 from runbook_lib.forensics import Executed, RevisionVerdict
 from runbook_lib.inference import object_histories
@@ -166,7 +166,7 @@ def _holed(case: Case, judged: Mapping[str, RevisionVerdict]) -> bool:
         if graphs.ancestors(case.graph, [name]) & missing or (odd and hidden & {*order[:number]}):
             return True
         if _half(case, judged[name]) and (
-            _made_later(case, judged, order[number + 1 :], name)
+            _made_later(case, judged, order[number + 1 :], name, told=True)
             or any(_idle(case.runs[later]) for later in order[number + 1 :])
         ):
             return True
@@ -174,18 +174,24 @@ def _holed(case: Case, judged: Mapping[str, RevisionVerdict]) -> bool:
 
 
 def _made_later(
-    case: Case, judged: Mapping[str, RevisionVerdict], later: list[str], name: str
+    case: Case,
+    judged: Mapping[str, RevisionVerdict],
+    later: list[str],
+    name: str,
+    *,
+    told: bool = False,
 ) -> bool:
-    """Whether later revisions that ran may have made all that speaks for this one."""
-    made = {
-        change.object
-        for one in later
-        if judged[one].executed in ("yes", "partly")
-        for change in case.runs[one].changes
-        if change.after is not None
-    }
+    """Whether later revisions that ran may have made all that speaks for this one.
+
+    ``told``: also what their statements only name, as one that finds its work done changes nothing.
+    """
+    runs = [case.runs[one] for one in later if judged[one].executed in ("yes", "partly")]
+    made = {c.object for run in runs for c in run.changes if c.after is not None}
+    text = "\n".join(statement for run in runs for statement in run.statements) if told else ""
     return all(
-        key in made or f"table:{table_of(key, case.live.objects.get(key))}" in made
+        key in made
+        or f"table:{table_of(key, case.live.objects.get(key))}" in made
+        or parts(item.object)[-1].strip('"') in text
         for item in judged[name].evidence
         if item.speaks == "for" and (key := f"{item.kind}:{item.object}")
     )
