@@ -236,7 +236,8 @@ def _notes(
                "[project.env], or that app.py or wsgi.py make.")  # fmt: skip
     backend = re.match(r"\s*(\w+)(\+\w+)?://", url)
     if backend and backend[1] not in ("postgresql", "postgres", "driver"):
-        yield f"sqlalchemy.url is a {backend[1]} address: the runbook works on PostgreSQL only."
+        yield (f"sqlalchemy.url is a {backend[1]} address: the runbook, which works on PostgreSQL "
+               "only, gives env.py another in its place.")  # fmt: skip
 
 
 # The interpreter
@@ -246,9 +247,11 @@ def find_python(root: Path, stop: Path) -> Path | None:
     """Return the project's own interpreter; None: the Python that runs the runbook serves.
 
     Looked for from ``root`` up to ``stop``: virtual environments beside the project first, then
-    where poetry and pipenv keep theirs, then the one that is active. One with Alembic wins.
+    the one that the project is installed in, then where poetry and pipenv keep theirs, then the
+    one that is active. One with Alembic wins.
     """
     homes = [folder / name for folder in upwards(root, stop) for name in VENVS]
+    homes += _installed(root)
     named = os.environ.get("UV_PROJECT_ENVIRONMENT")
     homes += [root / named] if named else []
     homes += [
@@ -258,6 +261,12 @@ def find_python(root: Path, stop: Path) -> Path | None:
     homes += [Path(active)] if active and Path(active) != Path(sys.prefix) else []
     found = [path for home in homes if (path := _python(home))]
     return next(filter(has_alembic, found), found[0] if found else None)
+
+
+def _installed(root: Path) -> Iterator[Path]:
+    """Give the environment that the project is installed in: its ``site-packages`` lie above."""
+    yield from (folder.parents[2] for folder in (root, *root.parents)
+                if folder.name == "site-packages" and len(folder.parents) > 2)  # fmt: skip
 
 
 def upwards(root: Path, stop: Path) -> tuple[Path, ...]:

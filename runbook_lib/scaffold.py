@@ -26,6 +26,9 @@ IN_PLACE = "://{user}:{password}@{host}:{port}/{database}"
 # place. SQLAlchemy and libpq take the query's host before the one that stands there. A password
 # with an @ or a % would break the URL: drivers take it from PGPASSWORD, which is always set.
 IN_QUERY = "://{user}@localhost:{port}/{database}?host={host}&port={port}"
+# oslo.config takes every option from the environment, as OS_GROUP__OPTION, before its files.
+OSLO = re.compile(r"^\s*(?:from|import) oslo_(?:config|db)\b", re.MULTILINE)
+OSLO_VARIABLE = "OS_DATABASE__CONNECTION"
 URL_VARIABLES = {"staging": "STAGING_DATABASE_URL", "production": "PRODUCTION_DATABASE_URL"}
 
 
@@ -121,6 +124,8 @@ def environment_lines(
     if not found and not location.url_scheme:
         found = tuple(item for item in examples.values() if item.role)
         origin = "the example of its .env file"
+    if not found and not location.url_scheme and OSLO.search(reading.text):
+        found, origin = (Variable(name=OSLO_VARIABLE, role="url"),), "the settings of oslo.config"
     lines = tuple(
         (item.name, value(item, examples.get(item.name), reading, drivers)) for item in found
     )
@@ -297,7 +302,7 @@ def _checks() -> Iterator[str]:
 def report(found: Survey) -> str:
     """Return what was found and the next commands."""
     lines = [f"Wrote {FILE_NAME}. Found:", *(f"  {line}" for line in _facts(found))]
-    notes = [f"  ! {note}" for note in (*found.location.notes, *_strict(found))]
+    notes = [f"  ! {note}" for note in (*found.location.notes, *_strict(found), *_oslo(found))]
     return "\n".join([*lines, *notes, "", "Next:", *_next(found)])
 
 
@@ -307,6 +312,15 @@ def _strict(found: Survey) -> Iterator[str]:
         yield (
             "The settings check the parts of the address. They may refuse the socket of the "
             'embedded server: then set scratch = "target" or "env:VARIABLE".'
+        )
+
+
+def _oslo(found: Survey) -> Iterator[str]:
+    if OSLO_VARIABLE in dict(found.env):
+        yield (
+            f"The settings are oslo.config's: {OSLO_VARIABLE} in [project.env] stands for "
+            "connection in [database]; another option's variable is OS_GROUP__OPTION "
+            "(docs/how-to/own-project.md)."
         )
 
 

@@ -113,6 +113,11 @@ READS = [
         {"DB_DSN": "postgresql+asyncpg://{user}@localhost:{port}/{database}?host={host}&port={port}"},
         id="another service's address is left alone",
     ),
+    pytest.param(
+        "from oslo_config import cfg\nURL = cfg.CONF.database.connection",
+        {"OS_DATABASE__CONNECTION": "{url}"},
+        id="oslo.config",
+    ),
 ]  # fmt: skip
 
 
@@ -273,6 +278,14 @@ def test_the_interpreter_beside_the_project_is_found_and_one_with_alembic_wins(
     data, printed = written(tmp_path)
     assert data["project"]["python"] == ".venv/bin/python"
     assert "driver        psycopg\n" in printed
+
+
+def test_the_interpreter_that_an_installed_project_lies_in_is_found(tmp_path: Path) -> None:
+    make(tmp_path / "home", {"bin/python": "", "lib/python3.12/site-packages/alembic/x.py": ""})
+    root = project(tmp_path / "home/lib/python3.12/site-packages/shop/db", "URL = 1")
+    data, _ = written(root)
+    found = (root / data["project"]["python"]).resolve()
+    assert found == (tmp_path / "home/bin/python").resolve()
 
 
 def test_an_environment_of_pipenv_is_found_by_its_own_mark(
@@ -485,6 +498,15 @@ from sqlalchemy import create_engine, text
 with create_engine(os.environ["DATABASE_URL"]).connect() as connection:
     print(*connection.execute(text("SELECT current_user, current_database()")).one())
 """
+
+
+@pytest.mark.parametrize("url", ["sqlite:///shop.db", "mysql+pymysql://h/d", "{db_url}"])
+def test_a_url_that_the_application_would_replace_is_replaced(
+    tmp_path: Path, database: Dsn, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    head = 'URL = context.config.get_main_option("sqlalchemy.url")'
+    project(tmp_path, head, **{"alembic.ini": f"{INI}sqlalchemy.url = {url}\n"})
+    assert "it names alembic_version" in ready(tmp_path, database, monkeypatch)
 
 
 def test_options_in_pyproject_alone_are_enough(

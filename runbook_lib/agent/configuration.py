@@ -13,6 +13,8 @@ from typing import Any
 from runbook_lib.agent.surroundings import substituted
 from runbook_lib.agent.wire import Refused
 
+FOREIGN_URL = re.compile(r"\s*(?!postgres)(\w+(\+\w+)?://|\{\w+\}\s*$)")
+
 
 def load_alembic() -> None:
     """Import Alembic before the project's folder is on the path: it may hold an ``alembic``."""
@@ -112,14 +114,18 @@ def fill_location(config: Any, ini: str) -> None:
 
 
 def fill_url(config: Any, address: dict[str, Any] | None) -> None:
-    """Give ``sqlalchemy.url`` a value where the ini has none or the template's placeholder."""
+    """Give ``sqlalchemy.url`` a value where the ini's leads to no PostgreSQL database.
+
+    It has none, the template's placeholder, another system's address (a developer's SQLite file
+    that the application replaces before it runs Alembic), or a field that the application fills in.
+    """
     if not address:
         return
     try:
         given = config.get_main_option("sqlalchemy.url")
     except Exception:
         return
-    if not given or given.startswith("driver://"):
+    if not given or FOREIGN_URL.match(given):
         known = ["psycopg2", "psycopg", "pg8000", "asyncpg"]
         known = ["asyncpg", "psycopg"] if is_async(config) else known
         drivers = [name for name in known if has(name)]
