@@ -23,12 +23,14 @@ LOST = "Alembic reported success, but its work was rolled back: no new connectio
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """What ``collect`` found. ``context`` is a digest over everything besides revision files
-    that decides what they do: env.py and its neighbours, the ini file, installed packages."""
+    that decides what they do: env.py and its neighbours, the ini file, installed packages.
+    ``unread`` are revision files below the version locations that Alembic does not take."""
 
     tree: SourceTree
     script_location: str
     context: str
     versions: Mapping[str, str]
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -228,7 +228,7 @@ def _notes(
     if folder is None and not script:
         yield f"No script_location is set: add it to {ini.name}."
     elif folder is None:
-        yield f"The script_location {script} was not found: check [project] root."
+        yield f"The script_location {script} was not found: {_advice(script)}"
     elif env_py is None:
         yield f"There is no env.py in {script}."
     if flask_app.is_wanted(env_py):
@@ -238,6 +238,13 @@ def _notes(
     if backend and backend[1] not in ("postgresql", "postgres", "driver"):
         yield (f"sqlalchemy.url is a {backend[1]} address: the runbook, which works on PostgreSQL "
                "only, gives env.py another in its place.")  # fmt: skip
+
+
+def _advice(script: str) -> str:
+    if re.search(r"\{\w+\}", script):
+        return ("the application fills it in. Write an ini file of your own and set [project] ini "
+                "to it (docs/how-to/own-project.md).")  # fmt: skip
+    return "check [project] root."
 
 
 # The interpreter

@@ -74,6 +74,12 @@ def files(visit: Visit) -> Item:
     if graph.unloadable:
         names = some([item.file for item in graph.unloadable])
         return note(f"{count}; Alembic cannot load {names}.", "The audit says what to do about it.")
+    if visit.found.unread:
+        return note(
+            f"{count}; Alembic does not read {some(visit.found.unread)}.",
+            "If they belong to the history, set recursive_version_locations = true, or name their "
+            "folders in version_locations, in the ini file.",
+        )
     return good(f"{count}.")
 
 

@@ -320,6 +320,38 @@ def test_an_env_py_that_fails_and_a_file_that_cannot_be_loaded(
     assert exit_code(items.values()) == 1
 
 
+def test_an_env_py_that_wants_its_application_is_told_what_to_do(
+    tmp_path: Path, database: Dsn
+) -> None:
+    shutil.copytree(PLAIN, tmp_path / "p")
+    (tmp_path / "p/migrations/env.py").write_text(
+        "from alembic import context\ncontext.config.shop_url\n"
+    )
+    items = examined(environment_of(tmp_path, database, project=ProjectSettings(root="p")))
+    assert bad(items) == ["env.py"]
+    assert "has no attribute 'shop_url'" in items["env.py"].detail
+    assert "an env.py of your own" in items["env.py"].todo
+
+
+def test_revision_files_that_alembic_does_not_read_are_named(tmp_path: Path, database: Dsn) -> None:
+    """As in trees whose application names a folder for each release only when it runs them."""
+    shutil.copytree(PLAIN, tmp_path / "plain")
+    versions = tmp_path / "plain/migrations/versions"
+    (versions / "old/expand").mkdir(parents=True)
+    (versions / "old/expand/0000_past.py").write_text(
+        'revision: str = "0000"\ndown_revision = None\n'
+    )
+    (versions / "old/tools.py").write_text("a_revision = 1\n")
+    environment = environment_of(tmp_path, database, project=ProjectSettings(root="plain"))
+    item = examined(environment)["revision files"]
+    assert item.status == "note"
+    assert item.detail.endswith("does not read migrations/versions/old/expand/0000_past.py.")
+    with (tmp_path / "plain/alembic.ini").open("a") as stream:
+        stream.write("recursive_version_locations = true\n")
+    (versions / "old/tools.py").unlink()
+    assert examined(environment)["revision files"].status == "good"
+
+
 def test_checks_and_alerts_that_have_nothing_to_run(tmp_path: Path, database: Dsn) -> None:
     checks = (
         Check(name="trading", command=("no-such-program", "--now")),

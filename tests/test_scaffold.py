@@ -383,6 +383,11 @@ def test_a_location_within_a_package_may_have_several_colons(tmp_path: Path) -> 
 BROKEN = [
     pytest.param({"alembic.ini": "[alembic\nnonsense"}, "No script_location", id="unreadable ini"),
     pytest.param({"alembic.ini": INI}, "was not found", id="no script folder"),
+    pytest.param(
+        {"alembic.ini": "[alembic]\nscript_location = {folder}\n"},
+        "an ini file of your own",
+        id="a location that the application fills in",
+    ),
     pytest.param({"alembic.ini": INI, "migrations/x": ""}, "no env.py", id="no env.py"),
     pytest.param(
         {"alembic.ini": INI, "migrations/env.py": "def broken("}, "none that", id="syntax error"

@@ -14,6 +14,8 @@ from runbook_lib.agent.configuration import load_alembic, load_config
 from runbook_lib.agent.tree import load_script, read, relative, version_locations
 from runbook_lib.agent.wire import Channel, Refused
 
+PASSED = ("__pycache__", "site-packages", "node_modules", "lib", ".git", ".venv", "venv")
+REVISION_ID = re.compile(r"^revision\s*(:[^=\n]*)?=", re.MULTILINE)
 REVISION_FILE = re.compile(r"(?!\.#|__init__)(.*\.py)$")
 
 
@@ -36,6 +38,7 @@ def collect(request: dict[str, Any], channel: Channel) -> None:
         "collected",
         files={relative(path, locations): read(path) or "" for path in paths},
         locations=[relative(path, locations) for path in locations],
+        unread=[relative(path, locations) for path in unread(locations, set(paths))],
         sourceless=[relative(path, locations) for path in sourceless(locations)],
         script_location=relative(os.path.abspath(str(script.dir)), locations),
         context=context_digest(request, script, set(paths)),
@@ -51,6 +54,19 @@ def python_files(location: str, script: Any) -> Iterator[str]:
         for name in sorted(names):
             if REVISION_FILE.match(name):
                 yield os.path.join(folder, name)
+
+
+def unread(locations: list[str], taken: set[str]) -> Iterator[str]:
+    """Give revision files a few folders below the locations that Alembic does not take."""
+    for location in locations:
+        for folder, folders, names in os.walk(location):
+            deep = os.path.relpath(folder, location).count(os.sep) >= 2  # RELEASE/BRANCH/file
+            folders[:] = [] if deep else sorted(name for name in folders if name not in PASSED)
+            for path in (os.path.join(folder, name) for name in sorted(names)):
+                if path not in taken and REVISION_FILE.match(os.path.basename(path)):
+                    taken.add(path)
+                    if REVISION_ID.search(read(path) or ""):
+                        yield path
 
 
 def sourceless(locations: list[str]) -> Iterator[str]:

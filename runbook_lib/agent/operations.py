@@ -84,6 +84,16 @@ def call_function(request: dict[str, Any], channel: Channel) -> None:
     return channel.send("result", code=0 if result else 2, output=f"returned {result!r}"[:TAIL])
 
 
+def advice(error: BaseException) -> str:
+    """Say what to do about a failure of Alembic, known by what it misses."""
+    if isinstance(error, AttributeError) and "'Config' object" in str(error):
+        return (
+            "env.py reads what the application sets before it runs Alembic: set [project] ini to "
+            "one with an env.py of your own (docs/how-to/own-project.md)."
+        )
+    return "Run alembic by hand to see it whole; what env.py reads is set in [project.env]."
+
+
 def alembic_operation(request: dict[str, Any], channel: Channel) -> None:
     runner = Runner(request, channel)
     try:
@@ -104,7 +114,7 @@ def alembic_operation(request: dict[str, Any], channel: Channel) -> None:
         raise Refused(
             "project",
             f"The project's Alembic failed: {runner.describe_error(error, None)}.",
-            "Run alembic by hand to see it whole; what env.py reads is set in [project.env].",
+            advice(error),
         ) from error
     finally:
         if runner.overlay:
