@@ -12,7 +12,6 @@ is there means that the object exists.
 from __future__ import annotations
 
 import gc
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import resources
 from typing import Any, Literal
+
+import orjson
 
 from runbook_lib import spelling
 from runbook_lib.artifacts import Artifact
@@ -109,7 +110,7 @@ def parse(text: str) -> Catalog:
     collecting = gc.isenabled()
     gc.disable()  # so many small mappings at once would set off pointless collections
     try:
-        return Catalog(objects=json.loads(spelling.canonical(text)))
+        return Catalog(objects=orjson.loads(spelling.canonical(text)))
     finally:
         if collecting:
             gc.enable()
