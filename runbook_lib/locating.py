@@ -76,11 +76,12 @@ def _without_ini(project: Path) -> str:
              if (path.parent / "versions").is_dir()]  # fmt: skip
     if not trees:
         return ""
-    folder = trees[0].relative_to(project).as_posix()
+    folder, *others = (path.relative_to(project).as_posix() for path in trees)
+    more = f" There are more such trees: {', '.join(others)}." if others else ""
     return (
         f"{folder} looks like Alembic's tree, run by the application without an ini file. Write "
         f"an alembic.ini here with the lines [alembic] and script_location = %(here)s/{folder}; "
-        "then run it again."
+        f"then run it again.{more}"
     )
 
 

@@ -358,6 +358,11 @@ def test_a_tree_that_its_application_runs_without_an_ini_is_named(tmp_path: Path
     with pytest.raises(ConfigurationError) as caught:
         scaffold.init(tmp_path, tmp_path, force=False)
     assert "script_location = %(here)s/shop/db/alembic" in caught.value.hint
+    assert "more such trees" not in caught.value.hint
+    make(tmp_path, {"users/alembic/env.py": "", "users/alembic/versions/0001.py": REVISION})
+    with pytest.raises(ConfigurationError) as caught:
+        scaffold.init(tmp_path, tmp_path, force=False)
+    assert "more such trees: shop/db/alembic." in caught.value.hint
     (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = %(here)s/shop/db/alembic\n")
     data, _ = written(tmp_path)
     assert data["project"]["root"] == "."
