@@ -20,6 +20,7 @@ from runbook_lib import (
 )
 from runbook_lib import graph as graphs
 from runbook_lib.branches import History
+from runbook_lib.case import Case
 from runbook_lib.catalog import Catalog, split, table_of, without
 from runbook_lib.effects import Replay, RevisionReplay
 from runbook_lib.findings import Finding, finding
@@ -91,7 +92,7 @@ def conclude(seen: Observations, trial: Trial = lambda names: None) -> Conclusio
     found = without(seen.live, seen.ignore)
     live, names = differences.align(found, replay.final, made)
     known = inference.infer(replay, live)
-    case = verdicts.Case(
+    case = Case(
         graph=seen.loadable,
         replay=replay,
         live=live,
@@ -306,9 +307,7 @@ def cannot_be_imported(run: RevisionReplay) -> bool:
 
 
 def _verdict_findings(judged: Collection[RevisionVerdict], seen: Observations) -> Iterable[Finding]:
-    atomic = {
-        r.revision_id for r in seen.replay.revisions if not (r.commits_inside or r.autocommit)
-    }
+    atomic = {run.revision_id for run in seen.replay.revisions if not run.stoppable}
     for verdict in judged:
         own = verdict.revision_id
         if verdict.verdict in ("phantom", "unrecorded", "partial"):

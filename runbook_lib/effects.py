@@ -36,6 +36,11 @@ class RevisionReplay:
     asks: bool = False
     error: str = ""
 
+    @property
+    def stoppable(self) -> bool:
+        """Whether it can stop half-way: it does not run in one transaction."""
+        return self.autocommit or self.commits_inside
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inferred(Artifact):

@@ -15,11 +15,12 @@ from itertools import combinations, islice
 
 from runbook_lib import differences, moves
 from runbook_lib import graph as graphs
+from runbook_lib.case import Case
 from runbook_lib.catalog import Aspects, Catalog, apply_changes, diff, parts, table_of
 from runbook_lib.effects import RevisionReplay
 from runbook_lib.forensics import Executed, RevisionVerdict
 from runbook_lib.inference import object_histories
-from runbook_lib.verdicts import Case, ran
+from runbook_lib.verdicts import ran
 
 TRIALS = 12  # runs at most, each about as long as a replay
 FEW = 4
@@ -32,9 +33,10 @@ Trial = Callable[[tuple[str, ...]], Catalog | None]
 class Explanation:
     """Revisions whose run makes the live schema; ``ran`` says of the doubtful ones what is so.
 
-    ``made`` is None where nothing that was tried makes it, and ``baffling`` are then the revisions
-    that seem half done although they cannot be, beside one that stopped half-way: that is not
-    tried, so nobody knows. ``likely`` says of the others that changed something what was supposed.
+    ``made`` is None where nothing that was tried makes it. ``baffling`` are then the revisions that
+    seem half done although they cannot be, beside one that stopped half-way: that is not tried, so
+    nobody knows; and those that may have stopped before something that shows no more. ``likely``
+    says of the others that changed something what was supposed.
     """
 
     made: Catalog | None
@@ -104,14 +106,37 @@ def _baffled(
     case: Case, judged: Mapping[str, RevisionVerdict], doubts: Doubts
 ) -> Explanation | None:
     """Nothing explains the schema: say so where a revision may have stopped beside a hole."""
-    stopped = [
-        name
-        for name, verdict in judged.items()
-        if verdict.executed != "yes" and name in case.runs and _loose(case.runs[name])
-    ]
-    if not stopped or not doubts.halves:
-        return None
-    return Explanation(made=None, ran={}, baffling=frozenset(doubts.halves))
+    stoppable = {run.revision_id for run in case.replay.revisions if run.stoppable} & {*judged}
+    overwritten = {name for name in stoppable if _overwritten(case, judged, judged[name])}
+    stopped = overwritten | {name for name in stoppable if judged[name].executed != "yes"}
+    baffling = overwritten | {*doubts.halves} if stopped else frozenset[str]()
+    return Explanation(made=None, ran={}, baffling=frozenset(baffling)) if baffling else None
+
+
+def _overwritten(
+    case: Case, judged: Mapping[str, RevisionVerdict], verdict: RevisionVerdict
+) -> bool:
+    """Whether a part of it was overwritten, so that the rest leaves open how far it came.
+
+    What is there speaks for the whole of it, unless something that nobody made is in its tables.
+    """
+    changes = case.runs[verdict.revision_id].changes
+    own = {change.object for change in changes}
+    if own <= {f"{item.kind}:{item.object}" for item in verdict.evidence}:
+        return False
+    if verdict.executed == "yes":
+        mine = {table_of(c.object, c.after or c.before) for c in changes} - {""}
+        tables = moves.names_since(mine, case.replay)
+        odd = _odd(case, judged) | _brought(case, case.live)
+        return any(k in own or table_of(k, case.live.objects.get(k)) in tables for k in odd)
+    return verdict.executed == "no"
+
+
+def _brought(case: Case, live: Catalog) -> frozenset[str]:
+    """Return live objects that no revision makes, but which a renaming would have taken along."""
+    histories = object_histories(case.replay)
+    unknown = live.objects.keys() - histories.keys()
+    return frozenset(moves.brought(unknown, case.replay, histories))
 
 
 def _agreed(
@@ -123,7 +148,7 @@ def _agreed(
     """
     if not found:
         return None
-    loose = {c.object for run in case.replay.revisions if _loose(run) for c in run.changes}
+    loose = {c.object for run in case.replay.revisions if run.stoppable for c in run.changes}
     every = 2 ** len(doubts.every) <= TRIALS
     quiet = {
         name
@@ -200,11 +225,7 @@ def _made_later(
 def _half(case: Case, verdict: RevisionVerdict) -> bool:
     """Whether it is half there although it runs in one transaction."""
     run = case.runs.get(verdict.revision_id)
-    return verdict.executed == "partly" and run is not None and not _loose(run)
-
-
-def _loose(run: RevisionReplay) -> bool:
-    return run.autocommit or run.commits_inside
+    return verdict.executed == "partly" and run is not None and not run.stoppable
 
 
 def _doubts(case: Case, judged: Mapping[str, RevisionVerdict]) -> Doubts:
@@ -216,7 +237,7 @@ def _doubts(case: Case, judged: Mapping[str, RevisionVerdict]) -> Doubts:
         below=_few(lower),
         begun=_few(
             name for name in missing
-            if name in case.runs and _loose(case.runs[name])
+            if name in case.runs and case.runs[name].stoppable
             and any(name in above[one] for one in lower)
         ),
         silent=_silent(case, judged),
@@ -317,8 +338,7 @@ def _same(case: Case, live: Catalog, made: Catalog, but: frozenset[str]) -> bool
     """Whether ``made`` is the live schema, apart from ``but`` and from what no revision makes."""
     histories = object_histories(case.replay)
     aligned, _ = differences.align(live, made, histories)
-    unknown = {key for key in live.objects if key not in histories}
-    foreign = unknown - moves.brought(unknown, case.replay, histories).keys()
+    foreign = live.objects.keys() - histories.keys() - _brought(case, live)
     return all(
         change.object in but or (change.before is None and change.object in foreign)
         for change in diff(_finished(made), _finished(aligned))

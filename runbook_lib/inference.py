@@ -86,9 +86,7 @@ def infer(replay: Replay, live: Catalog) -> Inference:
     unsure = doubts(replay, live)
     chains = [one for one in build_chains(replay, live) if one.object not in unsure.contested]
     options = {chain: chain.places() for chain in chains if chain.places()}
-    whole = frozenset(
-        r.revision_id for r in replay.revisions if not (r.autocommit or r.commits_inside)
-    )
+    whole = frozenset(run.revision_id for run in replay.revisions if not run.stoppable)
     settled = _settle(options, whole, unsure)
     said = [t for chain, places in settled.items() for t in _testify(chain, places, unsure)]
     return Inference(

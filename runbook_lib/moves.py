@@ -62,6 +62,14 @@ def taken_along(replay: Replay, ran: Collection[str]) -> frozenset[str]:
     return frozenset(found)
 
 
+def names_since(tables: Collection[str], replay: Replay) -> frozenset[str]:
+    """Return ``tables`` and the names that revisions would give them."""
+    known = {*tables}
+    for run in replay.revisions:
+        known.update(new for new, old in renamings(run).items() if old in known)
+    return frozenset(known)
+
+
 def brought(keys: Collection[str], replay: Replay, known: Collection[str]) -> dict[str, str]:
     """Return those of ``keys`` that a renaming would give a ``known`` object, by which one."""
     return {

@@ -161,7 +161,7 @@ def _adds_values(draft: Draft) -> bool:
 def _remaining_plan(draft: Draft) -> Plan | None:
     """Finish revisions that stopped half-way, which no other environment needs, then upgrade."""
     runs = {run.revision_id: run for run in draft.situation.seen.replay.revisions}
-    stopped = all(runs[name].autocommit or runs[name].commits_inside for name in draft.partly)
+    stopped = all(runs[name].stoppable for name in draft.partly)
     done = draft.done | draft.partly
     if not draft.partly or not stopped or draft.adopts or not _closed(draft, done):
         return None
@@ -311,7 +311,7 @@ def _run(draft: Draft, names: tuple[str, ...], *, only: bool) -> Step:
         revisions=names,
         only=only,
         commit=any(run.lost for run in known),
-        transactional=not any(run.autocommit or run.commits_inside for run in known),
+        transactional=not any(run.stoppable for run in known),
         lock="; ".join(sorted({lock for text in sql if (lock := lock_of(text))})),
         answers=("phantom", "hole", "spliced-ancestor", "multiple-heads"),
     )

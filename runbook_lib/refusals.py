@@ -195,7 +195,7 @@ def _committed_before(situation: Situation) -> list[Refusal]:
     loose = {
         run.revision_id
         for run in situation.seen.replay.revisions
-        if run.touches_rows and (run.autocommit or run.commits_inside)
+        if run.touches_rows and run.stoppable
     } - over
     return [
         Refusal(

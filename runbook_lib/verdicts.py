@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from runbook_lib import inference
+from runbook_lib.case import Case
 from runbook_lib.catalog import Catalog, describe, split
-from runbook_lib.effects import Replay, RevisionReplay
+from runbook_lib.effects import RevisionReplay
 from runbook_lib.forensics import Evidence, Executed, Implied, RevisionVerdict, Verdict
 from runbook_lib.graph import Revision, RevisionGraph
-from runbook_lib.inference import Inference, Testimony
+from runbook_lib.inference import Testimony
 
 _VERDICTS: dict[tuple[Executed, bool], Verdict] = {
     ("yes", True): "applied",
@@ -23,51 +24,24 @@ _VERDICTS: dict[tuple[Executed, bool], Verdict] = {
     ("unknowable", False): "unknowable",
 }
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """All that is known: the loadable graph, its replay, the live catalog and who is recorded.
-
-    ``stated`` is what a person says of revisions that leave no trace: ran, or did not; ``proven``
-    what running revisions by themselves showed where the chains mislead. ``baffling`` are those
-    that seem half done, cannot be, and stay unexplained beside one that stopped half-way. What
-    was supposed of further ones as they made the live schema is ``likely``.
-    """
-
-    graph: RevisionGraph
-    replay: Replay
-    live: Catalog
-    recorded: frozenset[str]
-    inference: Inference
-    stated: Mapping[str, bool] = field(default_factory=dict)
-    proven: Mapping[str, Executed] = field(default_factory=dict)
-    baffling: frozenset[str] = frozenset()
-    likely: Mapping[str, bool] = field(default_factory=dict)
-
-    @property
-    def heard(self) -> dict[str, list[Testimony]]:
-        """What proves something, by revision, less what a trial has refuted."""
-        return _by_revision(
-            item
-            for item in self.inference.testimonies
-            if self.proven.get(item.revision_id) != ("no" if item.ran else "yes")
-        )
-
-    @property
-    def unproven(self) -> dict[str, list[Testimony]]:
-        """What would prove something if the baseline were known, by revision."""
-        return _by_revision(self.inference.unproven)
-
-    @property
-    def runs(self) -> dict[str, RevisionReplay]:
-        return {run.revision_id: run for run in self.replay.revisions}
+NAMED = 4  # objects that a reason names, before it counts the others
 
 
-def _by_revision(testimonies: Iterable[Testimony]) -> dict[str, list[Testimony]]:
-    said: dict[str, list[Testimony]] = {}
-    for testimony in testimonies:
-        said.setdefault(testimony.revision_id, []).append(testimony)
-    return said
+class Guess(NamedTuple):
+    """Whether a revision of which nothing is proven ran, and by what that is likely."""
+
+    implied: Implied
+    by: str
+
+
+RECORD = "runbook.toml states"
+TRACES = "Its own traces make it likely"
+TRIAL = "The revisions that make exactly this schema by themselves imply"
+NEIGHBOURS = "Its neighbours imply"
+SILENT = {
+    TRACES: "Its own traces do not tell whether it ran.",
+    NEIGHBOURS: "Its neighbours do not tell whether it ran.",
+}
 
 
 def judge(case: Case) -> dict[str, RevisionVerdict]:
@@ -87,9 +61,9 @@ def judge(case: Case) -> dict[str, RevisionVerdict]:
     executed |= dict.fromkeys(case.baffling, "unknowable")
     verdicts = {}
     for revision in case.graph.revisions:
-        implied = _implied(revision.revision_id, case, executed)
+        guess = _guess(revision.revision_id, case, executed)
         verdicts[revision.revision_id] = _verdict(
-            revision, case, runs, executed, implied, said.get(revision.revision_id, ()), histories
+            revision, case, runs, executed, guess, said.get(revision.revision_id, ()), histories
         )
     return verdicts
 
@@ -113,7 +87,7 @@ def _verdict(
     case: Case,
     runs: Mapping[str, RevisionReplay],
     executed: Mapping[str, Executed],
-    implied: Implied,
+    guess: Guess,
     said: Collection[Testimony],
     histories: inference.Histories,
 ) -> RevisionVerdict:
@@ -130,12 +104,12 @@ def _verdict(
         recorded=recorded,
         executed=own,
         verdict=_VERDICTS[own, recorded],
-        reason=_reason(revision, case, run, own, implied, said),
+        reason=_reason(revision, case, run, own, guess, said),
         evidence=tuple(_evidence(revision.revision_id, shown, case.live, histories)),
         effects=tuple(_effects(run)) if run else (),
         touches_rows=bool(run and run.touches_rows),
         seconds=round(run.seconds, 3) if run else 0.0,
-        implied=implied if own == "unknowable" else "",
+        implied=guess.implied if own == "unknowable" else "",
     )
 
 
@@ -172,7 +146,7 @@ def _reason(
     case: Case,
     run: RevisionReplay | None,
     executed: Executed,
-    implied: Implied,
+    guess: Guess,
     said: Collection[Testimony],
 ) -> str:
     there = len({t.object for t in said if t.ran})
@@ -185,8 +159,7 @@ def _reason(
         return f"None of its effects is there: {_objects(gone)} missing or in an older state."
     if executed == "partly":
         return _partly(run, there, gone)
-    stated = case.stated.get(revision.revision_id)
-    return f"{_unknowable(revision, case, run)} {_neighbours(implied, stated)}"
+    return f"{_unknowable(revision, case, run, said)} {_guessed(guess)}"
 
 
 def _shown_by_running(executed: Executed) -> str:
@@ -203,7 +176,7 @@ def _objects(count: int) -> str:
 
 def _partly(run: RevisionReplay | None, there: int, gone: int) -> str:
     text = f"{_objects(there)} speak for it, {_objects(gone)} against it."
-    if run and not (run.commits_inside or run.autocommit):
+    if run and not run.stoppable:
         text += (
             " It runs in one transaction, so Alembic cannot have left it half done: objects were "
             "made or removed by hand, or the file was edited after it ran."
@@ -211,13 +184,17 @@ def _partly(run: RevisionReplay | None, there: int, gone: int) -> str:
     return text
 
 
-def _unknowable(revision: Revision, case: Case, run: RevisionReplay | None) -> str:
+def _unknowable(
+    revision: Revision, case: Case, run: RevisionReplay | None, said: Collection[Testimony]
+) -> str:
     if run is None:
         return "It could not be replayed: its file cannot be loaded."
     if run.status == "failed":
         return f"It fails in the replay: {run.error}"
     if run.status == "skipped":
         return "It could not be replayed, because a revision that it builds on fails."
+    if revision.revision_id in case.half_way:
+        return _half_way(run, said)
     if revision.revision_id in case.baffling:
         return (
             "Some of its effects are there and some are not, beside revisions that did not run and "
@@ -237,6 +214,21 @@ def _unknowable(revision: Revision, case: Case, run: RevisionReplay | None) -> s
     if len(revision.down_revisions) > 1:
         return "It is a merge point and changes nothing."
     return "It changes nothing in the schema."
+
+
+def _half_way(run: RevisionReplay, said: Collection[Testimony]) -> str:
+    """Name the effects of which nothing tells whether it came to them before it stopped."""
+    heard = {item.object for item in said}
+    lost = sorted({change.object for change in run.changes} - heard, key=_rank)
+    named = [" ".join(split(key)) for key in lost[:NAMED]]
+    more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+    speaks = f"{_objects(len(heard))} {'speaks' if len(heard) == 1 else 'speak'}"
+    side = "for" if any(item.ran for item in said) else "against"
+    return (
+        f"It can stop half-way, and no revisions that were run by themselves make this schema. "
+        f"{speaks} {side} it, but what it does to {', '.join(named)}{more} shows no more, so how "
+        "far it came is open."
+    )
 
 
 def _hesitation(revision_id: str, case: Case, run: RevisionReplay) -> str:
@@ -294,30 +286,34 @@ def _two_histories(chain: inference.Chain) -> str:
     )
 
 
-def _neighbours(implied: Implied, stated: bool | None) -> str:
-    if stated is not None:
-        return f"runbook.toml states that it {'ran' if stated else 'did not run'}."
-    if implied == "yes":
-        return "Its neighbours imply that it ran."
-    if implied == "no":
-        return "Its neighbours imply that it did not run."
-    return "Its neighbours do not tell whether it ran."
+def _guessed(guess: Guess) -> str:
+    if not guess.implied:
+        return SILENT[guess.by]
+    return f"{guess.by} that it {'ran' if guess.implied == 'yes' else 'did not run'}."
+
+
+def _guess(revision_id: str, case: Case, executed: Mapping[str, Executed]) -> Guess:
+    """What a person states, else what its traces, a trial or its neighbours make likely."""
+    if revision_id in case.stated:
+        return Guess("yes" if case.stated[revision_id] else "no", RECORD)
+    own = _own_traces(revision_id, case)
+    if own is not None:
+        return Guess(own, TRACES)
+    if revision_id in case.likely:
+        return Guess("yes" if case.likely[revision_id] else "no", TRIAL)
+    return Guess(_implied(revision_id, case, executed), NEIGHBOURS)
 
 
 def _implied(revision_id: str, case: Case, executed: Mapping[str, Executed]) -> Implied:
-    """What a person states, else what the nearest revisions with evidence make likely.
+    """What the nearest revisions with evidence make likely.
 
     Between one that ran and one that did not, the record decides, if it is right about both.
+    Beside one of which it is open how far it came, nothing is likely.
     """
-    if revision_id in case.stated:
-        return "yes" if case.stated[revision_id] else "no"
-    own = _own_traces(revision_id, case)
-    if own is None and revision_id in case.likely:
-        own = "yes" if case.likely[revision_id] else "no"
-    if own is not None:
-        return own
-    above = _nearest(revision_id, executed, _parents(case.graph))
-    below = _nearest(revision_id, executed, _children(case.graph))
+    above = _nearest(revision_id, executed, _parents(case.graph), case.half_way)
+    below = _nearest(revision_id, executed, _children(case.graph), case.half_way)
+    if (above | below) & case.half_way:
+        return ""
     ran_below = any(executed[name] in ("yes", "partly") for name in below)
     if any(executed[name] == "no" for name in above):
         return "" if ran_below else "no"
@@ -332,13 +328,17 @@ def _implied(revision_id: str, case: Case, executed: Mapping[str, Executed]) -> 
 def _own_traces(revision_id: str, case: Case) -> Implied | None:
     """What its own traces make likely, of a revision that baffles, or that looks before it acts.
 
+    Of one that may have stopped half-way, nothing: the traces of its end are overwritten.
+
     What is all there needs nothing more. What is all missing is made by running it, whether or not
     it ran before; but rows may not be changed twice. None: the traces say nothing at all.
     """
+    run = case.runs.get(revision_id)
+    if revision_id in case.half_way:
+        return ""
     if revision_id in case.baffling:
         said = [t.ran for t in case.heard.get(revision_id, ())]
         return "yes" if sum(said) * 2 > len(said) else ""
-    run = case.runs.get(revision_id)
     voices = {t.ran for t in case.unproven.get(revision_id, ())}
     if run is None or not voices or revision_id not in case.inference.doubts.asking:
         return None
@@ -352,7 +352,10 @@ def _own_traces(revision_id: str, case: Case) -> Implied | None:
 
 
 def _nearest(
-    revision_id: str, executed: Mapping[str, Executed], edges: Mapping[str, Collection[str]]
+    revision_id: str,
+    executed: Mapping[str, Executed],
+    edges: Mapping[str, Collection[str]],
+    half_way: Collection[str],
 ) -> set[str]:
     """Return the ids of the nearest revisions along ``edges`` that have evidence of their own."""
     found: set[str] = set()
@@ -362,7 +365,7 @@ def _nearest(
         if current in seen or current not in executed:
             continue
         seen.add(current)
-        if executed[current] == "unknowable":
+        if executed[current] == "unknowable" and current not in half_way:
             todo.extend(edges.get(current, ()))
         else:
             found.add(current)

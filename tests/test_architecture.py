@@ -15,6 +15,7 @@ PURE = (
     "artifacts",
     "auditing",
     "branches",
+    "case",
     "catalog",
     "ddl",
     "differences",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
 from test_auditing import observe
 from test_inference import EMPTY, catalog, replay_of, said, table
 
@@ -36,6 +37,11 @@ def executed(drawn: Conclusions) -> list[str]:
 def other(**columns: str) -> dict[str, dict[str, str]]:
     """A table under another name."""
     return {key.replace("public.t", "public.u"): value for key, value in table(**columns).items()}
+
+
+def renamed(name: str) -> dict[str, dict[str, str]]:
+    kinds = ("table:public.{}", "column:public.{}.x", "column:public.{}.y")
+    return {kind.format(name): {} for kind in kinds}
 
 
 def autocommit(replay: Replay, *names: str) -> Replay:
@@ -130,6 +136,71 @@ class TestAutocommit:
         seen = observe(catalog(table(a="int")), replay=dropping)
         verdicts = conclude(seen).verdicts
         assert [verdicts[name].executed for name in ("r1", "r2")] == ["unknowable"] * 2
+
+
+def index_on(name: str) -> dict[str, dict[str, str]]:
+    return {"index:public.i": {"table": f"public.{name}"}}
+
+
+class TestStoppedHalfWay:
+    """r1 makes t and then an index outside of its transaction, r2 widens a, r3 renames t to u."""
+
+    REPLAY = autocommit(
+        replay_of(
+            catalog(table(a="int") | index_on("t")),
+            catalog(table(a="bigint") | index_on("t")),
+            catalog(other(a="bigint") | index_on("u")),
+        ),
+        "r1",
+    )
+    LIVE = catalog(other(a="int"))
+
+    def test_what_was_overwritten_leaves_open_how_far_it_came(self) -> None:
+        verdict = drawn(observe(self.LIVE, replay=self.REPLAY), Trials({})).verdicts["r1"]
+        assert (verdict.executed, verdict.implied) == ("unknowable", "")
+        assert "1 object speaks against it" in verdict.reason
+        assert "table public.t, column public.t.a shows no more" in verdict.reason
+        assert verdict.reason.endswith("Its own traces do not tell whether it ran.")
+
+    def test_it_makes_nothing_likely_of_its_neighbours(self) -> None:
+        assert (
+            drawn(observe(self.LIVE, replay=self.REPLAY), Trials({})).verdicts["r2"].implied == ""
+        )
+
+    def test_a_run_that_makes_the_schema_without_it_proves_more(self) -> None:
+        trials = Trials({("r3",): self.LIVE})
+        assert executed(drawn(observe(self.LIVE, replay=self.REPLAY), trials))[0] == "no"
+
+    @pytest.mark.parametrize(("hole", "word"), [("t", "unknowable"), ("v", "yes")])
+    def test_what_shows_of_it_speaks_for_all_unless_its_tables_are_odd(
+        self, hole: str, word: str
+    ) -> None:
+        """r2 drops a column of a table that r3 renames, and did not run."""
+        base, first = renamed("v"), renamed("v") | table(a="int", x="int") | index_on("t")
+        second = {key: known for key, known in first.items() if key != f"column:public.{hole}.x"}
+        live = other(a="int", x="int") | renamed("w") | index_on("u")
+        gone = f"column:public.{'u' if hole == 't' else 'w'}.x"
+        third = {key: known for key, known in live.items() if key != gone}
+        steps = map(catalog, (first, second, third))
+        replay = autocommit(replay_of(*steps, base=catalog(base)), "r1")
+        found = drawn(observe(catalog(live), replay=replay), Trials({}))
+        assert found.verdicts["r1"].executed == word
+
+
+class TestHalfThereBesideOneThatStopped:
+    """r2 adds columns, r3 renames t to u, where one is missing; r1 may have stopped half-way."""
+
+    def test_its_reason_rests_on_its_own_traces(self) -> None:
+        steps = (
+            table(a="int") | index_on("t"),
+            table(a="int", b="int", c="int") | index_on("t"),
+            other(a="int", b="int", c="int") | index_on("u"),
+        )
+        replay = autocommit(replay_of(*map(catalog, steps)), "r1")
+        live = catalog(other(a="int", b="int"))
+        verdict = drawn(observe(live, replay=replay), Trials({})).verdicts["r3"]
+        assert (verdict.executed, verdict.implied) == ("unknowable", "yes")
+        assert verdict.reason.endswith("Its own traces make it likely that it ran.")
 
 
 def test_an_empty_database_needs_no_trial() -> None:
