@@ -105,15 +105,15 @@ VERDICT = {
     "phantom": "recorded, and none of its effects is there",
     "pending": "neither recorded nor run",
     "partial": "some of its effects are there, others are not",
-    "unknowable": "the catalog cannot tell; the reason says why, `implied` what its neighbours "
-    "make likely",
+    "unknowable": "the catalog cannot tell; the reason says why, `implied` what is likely "
+    "by its neighbours, its own traces or a trial",
 }
 EXECUTED = {
     "yes": "every surviving effect is there",
     "no": "none is there",
     "partly": "some are there",
-    "unknowable": "it leaves no trace: a merge point, rows only, wholly overwritten, several "
-    "histories, or it does not replay",
+    "unknowable": "it leaves no trace: a merge point, rows only, wholly overwritten; or several "
+    "histories explain the schema, or none does; or it does not replay",
 }
 RUN: dict[str, str] = {**MEANINGS}
 PHASE = {

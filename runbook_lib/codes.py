@@ -349,8 +349,8 @@ CODES: dict[str, Code] = dict(
             "unknowable-data",
             "schema",
             "error",
-            "A revision changes rows only, and its neighbours do not tell whether it ran.",
-            "The verdicts of its neighbours contradict each other or the version rows.",
+            "A revision changes rows, and neither schema nor neighbours tell whether it ran.",
+            "Its neighbours contradict each other or the version rows, or it may have stopped.",
             'Find out from the rows, then say ran = ["…"] or not_ran = ["…"] in the environment.',
         ),
         _code(

@@ -37,7 +37,8 @@ class RevisionVerdict:
 
     ``effects`` is a readable summary of what the revision does to the schema, one line an object;
     ``touches_rows`` says whether it also changes data; ``seconds`` is its time in the replay.
-    ``implied`` is what its neighbours make likely when its own execution is unknowable.
+    ``implied`` is what its neighbours, its own traces or a trial make likely when its own execution
+    is unknowable.
     """
 
     revision_id: str

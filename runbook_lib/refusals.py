@@ -220,12 +220,12 @@ def _tops(situation: Situation, names: Collection[str]) -> frozenset[str]:
 
 
 def _contradicted_data(situation: Situation) -> list[Refusal]:
-    """Revisions that change rows, leave no trace, and stand between contradicting neighbours."""
+    """Revisions that change rows, and of which nothing tells whether they ran."""
     return [
         Refusal(
             code="unknowable-data",
-            reason=f"{verdict.revision_id} changes rows and leaves no trace in the schema; its "
-            "neighbours do not tell whether it ran. Find out from the rows, then say "
+            reason=f"{verdict.revision_id} changes rows, and nothing tells whether it ran. "
+            f"{verdict.reason} Find out from the rows, then say "
             f"{_statement(situation, verdict, 'ran')} or "
             f"{_statement(situation, verdict, 'not_ran')}.",
         )

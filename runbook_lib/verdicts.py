@@ -385,7 +385,7 @@ def _children(graph: RevisionGraph) -> dict[str, list[str]]:
 
 
 def ran(verdict: RevisionVerdict) -> bool:
-    """Whether a plan may count on the revision: it ran, or its neighbours imply so."""
+    """Whether a plan may count on the revision: it ran, or that is likely."""
     return verdict.executed == "yes" or (
         verdict.executed == "unknowable" and verdict.implied == "yes"
     )
