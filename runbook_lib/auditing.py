@@ -268,7 +268,7 @@ def _unjudged(revision: Revision, reason: str, recorded: bool) -> RevisionVerdic
 
 def _ahead(drawn: Conclusions, seen: Observations) -> Iterable[Finding]:
     extra = [item.object for item in drawn.drift if item.kind == "extra"]
-    for row in versions.unlocated(seen.rows, seen.graph) if extra else ():
+    for row in versions.unlocated(seen.rows, seen.graph) if extra and seen.replay.whole else ():
         text = f"{row} is recorded and in no file, and no file makes {', '.join(extra[:4])}."
         yield finding("code-behind-database", row, text)
 

@@ -98,7 +98,8 @@ def find_drift(
     """
     made = {*inference.object_histories(replay)}
     made |= explained.objects.keys() if explained else _left_over(replay, live, made, verdicts)
-    found = [*_extra(live, made)]
+    whose = "No revision" if replay.whole else "No revision that could be replayed"
+    found = [*_extra(live, made, f"{whose} makes it.")]
     if explained is None:
         found += [*_changed(known, verdicts), *_lost(replay, live, verdicts)]
     found += [_renaming(key, name) for key, name in names.items()]
@@ -140,7 +141,7 @@ def _left_over(
     return {key for key, verdict in last.items() if verdict and verdict.executed != "yes"}
 
 
-def _extra(live: Catalog, made: Collection[str]) -> Iterable[Drift]:
+def _extra(live: Catalog, made: Collection[str], note: str) -> Iterable[Drift]:
     unknown = [key for key in live.objects if key not in made]
     for key in unknown:
         owner = table_of(key, live.objects[key])
@@ -152,7 +153,7 @@ def _extra(live: Catalog, made: Collection[str]) -> Iterable[Drift]:
             aspect="",
             expected="absent",
             found=describe(key, live.objects[key]) or "present",
-            note="No revision makes it.",
+            note=note,
         )
 
 

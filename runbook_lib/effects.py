@@ -70,3 +70,8 @@ class Replay(Artifact):
     server_version: str
     cached: bool = False
     inferred: Inferred | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every revision was replayed, so that what none of them makes is known."""
+        return all(run.status not in ("failed", "skipped") for run in self.revisions)

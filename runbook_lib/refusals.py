@@ -51,7 +51,8 @@ def _unreadable(situation: Situation) -> list[Refusal]:
 def _ahead(situation: Situation) -> list[Refusal]:
     rows = versions.unlocated(situation.seen.rows, situation.seen.graph)
     extra = _undecided_extra(situation)
-    if not rows or not extra or situation.repair.stands_in:
+    known = situation.seen.replay.whole and not situation.repair.stands_in
+    if not rows or not extra or not known:
         return []
     shown = ", ".join(extra[:4]) + (" and others" if len(extra) > 4 else "")
     reason = (

@@ -190,7 +190,7 @@ def _unknowable(
     if run is None:
         return "It could not be replayed: its file cannot be loaded."
     if run.status == "failed":
-        return f"It fails in the replay: {run.error}"
+        return f"It fails in the replay: {run.error.rstrip('.')}."
     if run.status == "skipped":
         return "It could not be replayed, because a revision that it builds on fails."
     if revision.revision_id in case.half_way:
@@ -320,6 +320,9 @@ def _implied(revision_id: str, case: Case, executed: Mapping[str, Executed]) -> 
     if ran_below:
         return "yes"
     neighbours = above | below
+    run = case.runs.get(revision_id)
+    if not neighbours and (run is None or run.status in ("failed", "skipped")):
+        return ""  # nothing was proven of any revision: the record alone is no evidence
     if any((executed[name] != "no") != (name in case.recorded) for name in neighbours):
         return ""
     return "yes" if revision_id in case.recorded else "no"

@@ -142,6 +142,20 @@ class TestRefusals:
         assert conclude(seen).verdicts["r3"].verdict == "unknowable"
         assert refused(seen) == ["not-replayable"]
 
+    def test_nothing_is_said_of_what_no_file_makes_when_files_could_not_be_replayed(self) -> None:
+        replay = replay_of(ONE, ONE, TWO)
+        broken = [replace(run, status="skipped", changes=()) for run in replay.revisions]
+        broken[0] = replace(broken[0], status="failed", error="no")
+        whole = replace(replay, revisions=tuple(broken), final=replay.baseline)
+        seen = observe(TWO, "f00ba4", replay=whole)
+        assert refused(seen) == ["not-replayable"]
+        assert "code-behind-database" not in codes(seen)
+        audit = build_audit(seen, conclude(seen))
+        assert {one.implied for one in audit.revisions} == {""}
+        assert all("do not tell" in one.reason for one in audit.revisions)
+        extra = [item.note for item in audit.drift if item.kind == "extra"]
+        assert set(extra) == {"No revision that could be replayed makes it."}
+
     def test_import_that_fails_is_the_file_s_fault(self) -> None:
         replay = replay_of(ONE, ONE, TWO)
         *others, last = replay.revisions
