@@ -310,10 +310,9 @@ def test_several_databases_are_refused_until_one_is_named(tmp_path: Path, databa
 
 def test_another_kind_of_database_is_named(tmp_path: Path, database: Dsn) -> None:
     shutil.copytree(PROJECTS / "plain", tmp_path / "app")
-    ini = tmp_path / "app/alembic.ini"
-    ini.write_text(
-        ini.read_text().replace("postgresql+psycopg2://app@nowhere.invalid", "sqlite://")
-    )
+    env = tmp_path / "app/migrations/env.py"
+    section = "section = config.get_section(config.config_ini_section)"
+    env.write_text(env.read_text().replace(section, 'section = {"sqlalchemy.url": "sqlite://"}'))
     with pytest.raises(ConfigurationError, match="sqlite database, not to PostgreSQL"):
         project("app", tmp_path).run_replay(database)
 
