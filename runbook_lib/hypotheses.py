@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations, islice
+from itertools import chain, combinations, islice
 
 from runbook_lib import differences, moves
 from runbook_lib import graph as graphs
@@ -64,11 +64,8 @@ class Doubts:
 
     @property
     def every(self) -> tuple[str, ...]:
-        known = (
-            *(*self.halves, *self.below, *self.begun, *self.silent, *self.rivals),
-            *self.behind,
-        )
-        return tuple(dict.fromkeys(known))
+        known = (self.halves, self.below, self.begun, self.silent, self.rivals, self.behind)
+        return tuple(dict.fromkeys(chain.from_iterable(known)))
 
 
 def explain(
@@ -270,8 +267,7 @@ def _odd(case: Case, judged: Mapping[str, RevisionVerdict]) -> set[str]:
 
 
 def _behind(case: Case, judged: Mapping[str, RevisionVerdict]) -> tuple[str, ...]:
-    histories = object_histories(case.replay)
-    extra = {key for key in case.live.objects if key not in histories}
+    extra = case.live.objects.keys() - object_histories(case.replay).keys()
     found = moves.behind(_odd(case, judged) | extra, case.replay, case.live)
     return tuple(name for name in found if judged[name].executed in ("unknowable", "yes"))
 
