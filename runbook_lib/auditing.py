@@ -88,9 +88,9 @@ class Conclusions:
 def conclude(seen: Observations, trial: Trial = lambda names: None) -> Conclusions:
     """Draw the conclusions that observation and replay allow; ``trial`` settles what holes hide."""
     replay = _ignoring(seen.replay, seen.ignore)
-    made = inference.object_histories(replay)
+    histories = inference.object_histories(replay)
     found = without(seen.live, seen.ignore)
-    live, names = differences.align(found, replay.final, made)
+    live, names = differences.align(found, replay.final, histories)
     known = inference.infer(replay, live)
     case = Case(
         graph=seen.loadable,
@@ -105,8 +105,8 @@ def conclude(seen: Observations, trial: Trial = lambda names: None) -> Conclusio
     if explained:
         case = replace(case, proven=explained.ran, likely=explained.likely)
         judged = verdicts.judge(replace(case, baffling=explained.baffling))
-    made_alone = explained.made if explained else None
-    drift = differences.find_drift(replay, live, known, judged, names, made_alone)
+    made, murky = (explained.made, explained.murky) if explained else (None, frozenset[str]())
+    drift = differences.find_drift(replay, live, known, judged, names, made, murky)
     if seen.undecided:
         judged, drift = {}, ()
     staying = _staying(live, known, judged)

@@ -90,18 +90,21 @@ def find_drift(
     verdicts: Mapping[str, RevisionVerdict],
     names: Mapping[str, str],
     explained: Catalog | None = None,
+    murky: Collection[str] = (),
 ) -> tuple[Drift, ...]:
     """Return what differs by nobody's doing: values on no chain, unknown and lost objects.
 
     ``explained`` is what the revisions that ran make by themselves, if that is known: it is then
-    what is there, but for what nobody makes.
+    what is there, but for what nobody makes. Of ``murky`` objects nobody knows whose doing they
+    are, so nothing is said of them.
     """
     made = {*inference.object_histories(replay)}
     made |= explained.objects.keys() if explained else _left_over(replay, live, made, verdicts)
     whose = "No revision" if replay.whole else "No revision that could be replayed"
     found = [*_extra(live, made, f"{whose} makes it.")]
     if explained is None:
-        found += [*_changed(known, verdicts), *_lost(replay, live, verdicts)]
+        odd = [*_changed(known, verdicts), *_lost(replay, live, verdicts)]
+        found += [drift for drift in odd if drift.object not in murky]
     found += [_renaming(key, name) for key, name in names.items()]
     return tuple(sorted(found, key=lambda drift: (drift.kind, drift.object, drift.aspect)))
 

@@ -18,6 +18,7 @@ from runbook_lib.effects import Replay
 
 ABSENT = "\0absent"
 EXISTENCE = ""
+OWNERS = ("table", "foreign_table", "view", "materialized_view")
 BASELINE = ""
 
 Histories = Mapping[str, Sequence[tuple[str, Aspects | None]]]
@@ -127,7 +128,8 @@ def object_histories(replay: Replay) -> dict[str, list[tuple[str, Aspects | None
         key: [(BASELINE, aspects)] for key, aspects in base.items()
     }
     for revision in replay.revisions:
-        removed = {split(c.object)[1] for c in revision.changes if c.after is None}
+        gone = (split(change.object) for change in revision.changes if change.after is None)
+        removed = {name for kind, name in gone if kind in OWNERS}
         for change in revision.changes:
             history = histories.setdefault(change.object, [(BASELINE, None)])
             history.append((revision.revision_id, change.after))

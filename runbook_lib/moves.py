@@ -26,14 +26,15 @@ def renamings(run: RevisionReplay) -> dict[str, str]:
 
 def _tables(run: RevisionReplay, *, made: bool) -> dict[str, frozenset[str]]:
     """Return the columns of every table that the run makes, or else removes."""
-    found: dict[str, set[str]] = {}
-    for change in run.changes:
-        if (change.before is None) == made and (change.after is None) != made:
-            kind, name = split(change.object)
-            if kind == "table":
-                found.setdefault(name, set())
-            elif kind == "column":
-                found.setdefault(table_of(change.object), set()).add(parts(name)[-1])
+    keys = [
+        change.object
+        for change in run.changes
+        if (change.before is None) == made and (change.after is None) != made
+    ]
+    found: dict[str, set[str]] = {split(key)[1]: set() for key in keys if key.startswith("table:")}
+    for key in keys:
+        if key.startswith("column:") and table_of(key) in found:
+            found[table_of(key)].add(parts(split(key)[1])[-1])
     return {table: frozenset(columns) for table, columns in found.items()}
 
 
@@ -99,6 +100,16 @@ def makers(replay: Replay) -> dict[str, tuple[str, ...]]:
             if change.after is not None:
                 found[change.object] = (*known, run.revision_id)
     return found
+
+
+def renamed(key: str, name: str, other: str) -> str:
+    """Return the key that an object has if the table ``name`` is called ``other``."""
+    kind, own = split(key)
+    if kind == "grant":
+        return f"grant:{renamed(own, name, other)}"
+    if own == name or own.startswith(f"{name}."):
+        return f"{kind}:{other}{own.removeprefix(name)}"
+    return key
 
 
 def _formerly(key: str, new: str, old: str, live: Catalog) -> str:

@@ -1,0 +1,153 @@
+"""Foresight: what some revisions would make without the others, reckoned from the replay. Pure.
+
+Only a guess, and free: it says which histories are worth a trial. What a revision changes is done
+to what is there instead of what the replay had, and a renaming takes along what it finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+from runbook_lib import moves
+from runbook_lib.catalog import Aspects, Catalog, ObjectChange, split, table_of
+from runbook_lib.effects import Replay, RevisionReplay
+
+RECKONED = 256  # histories at most,
+WORK = 500_000  # and as many as have so many objects together
+_NEEDED = ("table", "column", "view", "materialized_view", "type", "domain", "function", "schema")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """What a history would make. ``odd`` are keys that it needs and has not, or has already."""
+
+    made: Catalog
+    odd: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Act:
+    """What one revision does: it removes, renames tables (former name by new), and changes."""
+
+    revision_id: str
+    removed: tuple[str, ...]
+    moved: Mapping[str, str]
+    changes: tuple[ObjectChange, ...]
+
+
+class Foresight:
+    """Reckons what any of a replay's revisions would make by themselves."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._baseline = dict(replay.baseline.objects)
+        self._acts = tuple(_act(run) for run in replay.revisions)
+
+    @property
+    def affordable(self) -> int:
+        """How many histories may be reckoned, about a second's or two."""
+        size = len(self._baseline) + sum(len(act.changes) for act in self._acts)
+        return min(RECKONED, WORK // (size + 1))
+
+    def of(self, chosen: Collection[str]) -> Foreseen:
+        objects, odd = dict(self._baseline), set[str]()
+        for act in self._acts:
+            if act.revision_id in chosen:
+                odd.update(_done(objects, act))
+        return Foreseen(made=Catalog(objects=objects), odd=frozenset(odd))
+
+
+def _act(run: RevisionReplay) -> _Act:
+    """Tell a renaming as one: what it moves changes, instead of going and coming."""
+    moved = moves.renamings(run)
+    gone = {change.object: change.before for change in run.changes if change.after is None}
+    changes = []
+    for change in run.changes:
+        before = change.before
+        for new, old in moved.items():
+            before = before or gone.pop(moves.renamed(change.object, new, old), None)
+            before = before and _respelled(before, new, old)
+        if change.after is not None:
+            changes.append(ObjectChange(object=change.object, before=before, after=change.after))
+    return _Act(
+        revision_id=run.revision_id, removed=tuple(gone), moved=moved, changes=tuple(changes)
+    )
+
+
+def _respelled(aspects: Aspects, new: str, old: str) -> Aspects:
+    return {name: text.replace(old, new) for name, text in aspects.items()}
+
+
+def _done(objects: dict[str, Aspects], act: _Act) -> Iterator[str]:
+    """Do to ``objects`` what the revision does; give the keys at which it would fail."""
+    tables = {split(key)[1] for key in act.removed if key.startswith("table:")}
+    for key in act.removed:
+        if key not in objects and split(key)[0] in _NEEDED and table_of(key) not in tables:
+            yield key
+        objects.pop(key, None)
+    for table in tables:
+        for key in _belonging(objects, table):
+            del objects[key]
+    for new, old in act.moved.items():
+        if f"table:{old}" not in objects:
+            yield f"table:{old}"
+        _move(objects, new, old)
+    for change in act.changes:
+        if (change.before is None) == (change.object in objects):
+            yield change.object
+        if change.before is None or change.object in objects:
+            objects[change.object] = _merged(objects.get(change.object, {}), change)
+    for change in act.changes:
+        owner = table_of(change.object, change.after)
+        if change.before is None and owner and f"table:{owner}" not in objects:
+            yield f"table:{owner}"
+
+
+def _move(objects: dict[str, Aspects], new: str, old: str) -> None:
+    for key in _belonging(objects, old):
+        aspects = _respelled(objects.pop(key), new, old)
+        objects[moves.renamed(key, old, new)] = aspects
+
+
+def _belonging(objects: Mapping[str, Aspects], table: str) -> list[str]:
+    return [
+        key
+        for key, aspects in objects.items()
+        if (
+            table in key
+            or table in aspects.get("table", "")
+            or table in aspects.get("owned_by", "")
+        )
+        and table_of(key, aspects) == table
+    ]
+
+
+def _merged(there: Aspects, change: ObjectChange) -> Aspects:
+    """Set what the revision changes, and leave what it found."""
+    before, after = change.before or {}, change.after or {}
+    touched = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+    kept = {name: text for name, text in there.items() if name not in touched}
+    return {**kept, **{name: text for name, text in after.items() if name in touched}}
+
+
+def nearest(
+    base: frozenset[str],
+    most: int,
+    wrong: Callable[[frozenset[str]], frozenset[str]],
+    behind: Callable[[frozenset[str]], Collection[str]],
+) -> tuple[frozenset[str], ...]:
+    """Return histories near ``base``, the one with the fewest ``wrong`` objects first.
+
+    What may be ``behind`` the wrong objects is put in or left out, one revision after another.
+    """
+    far = {base: wrong(base)}
+    todo = [(len(far[base]), 0, 0, base)]
+    while todo and len(far) < most:
+        *_, chosen = heappop(todo)
+        for name in sorted(behind(far[chosen])):
+            other = chosen ^ {name}
+            if other not in far:
+                far[other] = wrong(other)
+                heappush(todo, (len(far[other]), len(other ^ base), len(far), other))
+    return tuple(sorted(far, key=lambda one: (len(far[one]), len(one ^ base))))

@@ -1,0 +1,181 @@
+"""Suspects: revisions of which a hole makes it doubtful whether they ran. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+from runbook_lib import graph as graphs
+from runbook_lib import moves
+from runbook_lib.case import Case
+from runbook_lib.catalog import parts, table_of
+from runbook_lib.effects import RevisionReplay
+from runbook_lib.forensics import RevisionVerdict
+from runbook_lib.inference import object_histories
+
+FEW = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspects:
+    """Revisions of which it is doubtful whether they ran.
+
+    ``halves`` are half there although they run in one transaction, ``below`` ran below a hole,
+    ``begun`` are the hole and can stop half-way, of ``silent`` no object speaks, ``rivals`` wrote
+    objects that contradict one of the others. ``behind`` wrote what a renamed table lacks, or has
+    too much.
+    """
+
+    halves: tuple[str, ...]
+    below: tuple[str, ...]
+    begun: tuple[str, ...]
+    silent: tuple[str, ...]
+    rivals: tuple[str, ...]
+    behind: tuple[str, ...]
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        known = (self.halves, self.below, self.begun, self.silent, self.rivals, self.behind)
+        return tuple(dict.fromkeys(chain.from_iterable(known)))
+
+    @property
+    def few(self) -> tuple[str, ...]:
+        """Those of which so few are under the same suspicion that all histories may be tried."""
+        known = (self.below, self.begun, self.silent, self.rivals)
+        small = [group for group in known if len(group) <= FEW]
+        return tuple(dict.fromkeys(chain(self.halves, *small, self.behind)))
+
+
+def holed(case: Case, judged: Mapping[str, RevisionVerdict]) -> bool:
+    """Whether something ran below what seems not to have, or contradicts what ran before it.
+
+    Without a contradiction, branches do not matter to each other.
+    """
+    missing = {name for name, verdict in judged.items() if verdict.executed == "no"}
+    hidden = {*missing, *_silent(case, judged)}
+    drifted = bool(case.inference.drifted)
+    order = [run.revision_id for run in case.replay.revisions if run.revision_id in judged]
+    runs = case.runs
+    for number, name in enumerate(order):
+        if judged[name].executed not in ("yes", "partly"):
+            continue
+        at_odds = drifted or half(case, judged[name])
+        if graphs.ancestors(case.graph, [name]) & missing:
+            return True
+        if at_odds and hidden & {*order[:number]}:
+            return True
+        if half(case, judged[name]):
+            later = _Later()
+            for one in order[number + 1 :]:
+                later.add(runs[one], judged[one])
+            if later.idle or later.may_have_made(case, judged[name], told=True):
+                return True
+    return False
+
+
+class _Later:
+    """What revisions made that ran after another one."""
+
+    def __init__(self) -> None:
+        self.made: set[str] = set()
+        self.texts: list[str] = []
+        self.idle = False
+
+    def add(self, run: RevisionReplay, verdict: RevisionVerdict) -> None:
+        self.idle = self.idle or _idle(run)
+        if verdict.executed in ("yes", "partly"):
+            self.made.update(c.object for c in run.changes if c.after is not None)
+            self.texts.extend(run.statements)
+
+    def may_have_made(self, case: Case, verdict: RevisionVerdict, *, told: bool = False) -> bool:
+        """Whether they may have made all that speaks for the other one.
+
+        ``told``: also what their statements only name, as one that finds its work done changes
+        nothing.
+        """
+        text = "\n".join(self.texts) if told else ""
+        return all(
+            key in self.made
+            or f"table:{table_of(key, case.live.objects.get(key))}" in self.made
+            or parts(item.object)[-1].strip('"') in text
+            for item in verdict.evidence
+            if item.speaks == "for" and (key := f"{item.kind}:{item.object}")
+        )
+
+
+def half(case: Case, verdict: RevisionVerdict) -> bool:
+    """Whether it is half there although it runs in one transaction."""
+    if verdict.executed != "partly":
+        return False
+    run = case.runs.get(verdict.revision_id)
+    return run is not None and not run.stoppable
+
+
+def suspects(case: Case, judged: Mapping[str, RevisionVerdict]) -> Suspects:
+    missing = {name for name, verdict in judged.items() if verdict.executed == "no"}
+    above = {name: graphs.ancestors(case.graph, [name]) for name in judged}
+    lower = [name for name, v in judged.items() if v.executed == "yes" and above[name] & missing]
+    runs = case.runs
+    return Suspects(
+        halves=tuple(name for name, verdict in judged.items() if half(case, verdict)),
+        below=tuple(lower),
+        begun=tuple(
+            name for name in missing
+            if name in runs and runs[name].stoppable and any(name in above[one] for one in lower)
+        ),
+        silent=_silent(case, judged),
+        rivals=tuple(_rivals(case, judged)),
+        behind=_behind(case, judged),
+    )  # fmt: skip
+
+
+def _rivals(case: Case, judged: Mapping[str, RevisionVerdict]) -> Iterator[str]:
+    """Revisions that seem to have run, but whose objects may be others' doing, or are at odds."""
+    contradicting = odd(case, judged)
+    later = _Later()
+    for run in reversed(case.replay.revisions):
+        verdict = judged.get(run.revision_id)
+        if verdict is None:
+            continue
+        if verdict.executed == "yes" and (
+            any(change.object in contradicting for change in run.changes)
+            or later.may_have_made(case, verdict)
+        ):
+            yield run.revision_id
+        later.add(run, verdict)
+
+
+def odd(case: Case, judged: Mapping[str, RevisionVerdict]) -> set[str]:
+    """Objects that contradict the revisions that made them."""
+    halves = (verdict for verdict in judged.values() if half(case, verdict))
+    contradicting = {key for verdict in halves for key in against(verdict)}
+    return contradicting | {chain.object for chain in case.inference.drifted}
+
+
+def against(verdict: RevisionVerdict) -> frozenset[str]:
+    """Return the objects that speak against the revision."""
+    return frozenset(
+        f"{item.kind}:{item.object}" for item in verdict.evidence if item.speaks == "against"
+    )
+
+
+def _behind(case: Case, judged: Mapping[str, RevisionVerdict]) -> tuple[str, ...]:
+    extra = case.live.objects.keys() - object_histories(case.replay).keys()
+    found = moves.behind(odd(case, judged) | extra, case.replay, case.live)
+    return tuple(name for name in found if judged[name].executed in ("unknowable", "yes"))
+
+
+def _silent(case: Case, judged: Mapping[str, RevisionVerdict]) -> tuple[str, ...]:
+    """Revisions of which no object speaks, but which have, or might have had, effects."""
+    runs = case.runs
+    return tuple(
+        name for name, verdict in judged.items()
+        if verdict.executed == "unknowable" and name in runs
+        and (runs[name].changes or _idle(runs[name]))
+    )  # fmt: skip
+
+
+def _idle(run: RevisionReplay) -> bool:
+    """Whether its statements found nothing to do: IF NOT EXISTS, say."""
+    return bool(run.statements) and not run.changes and not run.touches_rows
