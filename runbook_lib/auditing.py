@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from runbook_lib import (
     artifacts,
     branches,
+    dialect,
     differences,
     doubts,
     hypotheses,
@@ -88,8 +89,10 @@ class Conclusions:
 def conclude(seen: Observations, trial: Trial = lambda names: None) -> Conclusions:
     """Draw the conclusions that observation and replay allow; ``trial`` settles what holes hide."""
     replay = _ignoring(seen.replay, seen.ignore)
+    states = inference.object_states(replay)
+    replay = dialect.unified(replay, states)
     histories = inference.object_histories(replay)
-    found = without(seen.live, seen.ignore)
+    found = dialect.chosen(without(seen.live, seen.ignore), states)
     live, names = differences.align(found, replay.final, histories)
     known = inference.infer(replay, live)
     case = Case(

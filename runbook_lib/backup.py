@@ -17,6 +17,7 @@ from typing import Literal
 
 from runbook_lib.artifacts import Artifact, file_digest
 from runbook_lib.catalog import Catalog, ObjectChange, diff, snapshot
+from runbook_lib.dialect import translated
 from runbook_lib.dsn import Dsn
 from runbook_lib.errors import GateError, RunbookError
 from runbook_lib.fingerprints import SEQUENCE, TableFingerprint, fingerprints
@@ -155,7 +156,8 @@ def _prove(
                 cursor.execute("DROP SCHEMA IF EXISTS public")
         proofs = compare_rows(before, connection)
         unequal = tuple(proof.table for proof in proofs if not proof.equal)
-        return diff(_dumped(catalog), snapshot(connection)), unequal
+        wanted = _dumped(catalog)
+        return diff(wanted, translated(snapshot(connection), wanted)), unequal
     finally:
         connection.close()
 

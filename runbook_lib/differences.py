@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
-from runbook_lib import inference, moves
+from runbook_lib import dialect, inference, moves
 from runbook_lib.catalog import Aspects, Catalog, describe, diff, renamed, split, table_of
 from runbook_lib.effects import Replay
 from runbook_lib.forensics import Comparison, Drift, RevisionVerdict
@@ -17,11 +17,12 @@ from runbook_lib.verdicts import mostly_there
 def align(
     live: Catalog, expected: Catalog, known: Collection[str] = ()
 ) -> tuple[Catalog, dict[str, str]]:
-    """Give renamed objects of ``live`` the name that is ``expected``: a name is no drift.
+    """Give objects of ``live`` the name and the spelling that are ``expected``: neither is drift.
 
     Keys in ``known`` keep theirs: a revision gave it, and another may be what renames it. Returns
     the aligned catalog, and the live key of every object that was renamed by its expected key.
     """
+    live = dialect.translated(live, expected)
     changes = [c for c in diff(expected, live) if c.before is not None or c.object not in known]
     pairs = dict(renamed(changes))
     back = {new: old for old, new in pairs.items()}

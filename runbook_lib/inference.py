@@ -141,6 +141,12 @@ def object_histories(replay: Replay) -> dict[str, list[tuple[str, Aspects | None
     return histories
 
 
+def object_states(replay: Replay) -> dict[str, list[Aspects]]:
+    """Return the states that each object was in, the first one first."""
+    histories = object_histories(replay)
+    return {key: [state for _, state in pairs if state] for key, pairs in histories.items()}
+
+
 def _chains_of(
     key: str, history: Sequence[tuple[str, Aspects | None]], live: Aspects | None
 ) -> Iterable[Chain]:

@@ -18,6 +18,7 @@ PURE = (
     "case",
     "catalog",
     "ddl",
+    "dialect",
     "differences",
     "effects",
     "findings",

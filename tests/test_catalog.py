@@ -39,6 +39,7 @@ from runbook_lib.catalog import (
     without,
 )
 from runbook_lib.cluster import Cluster
+from runbook_lib.dialect import translated
 from runbook_lib.dsn import Dsn
 from runbook_lib.programs import EMBEDDED_BIN, local_binaries, run_client
 
@@ -327,6 +328,11 @@ def read(dsn: Dsn) -> Catalog:
         return snapshot(opened)
 
 
+def same(one: Dsn, other: Dsn) -> bool:
+    wanted = read(other)
+    return diff(wanted, translated(read(one), wanted)) == ()
+
+
 @pytest.mark.parametrize("name", sorted(folder.name for folder in CASES.iterdir()))
 def test_other_servers_spell_the_same_schema_the_same(
     elsewhere: Dsn, database: Dsn, name: str
@@ -334,7 +340,7 @@ def test_other_servers_spell_the_same_schema_the_same(
     text = (CASES / name / "after.sql").read_text("utf-8")
     execute(database, ROLES, text)
     execute(elsewhere, text)
-    assert read(elsewhere) == read(database)
+    assert same(elsewhere, database)
 
 
 def test_a_view_of_one_table_is_spelled_the_same(elsewhere: Dsn, database: Dsn) -> None:
@@ -347,10 +353,15 @@ def test_a_view_of_one_table_is_spelled_the_same(elsewhere: Dsn, database: Dsn) 
         CREATE VIEW v6 AS SELECT s.id, -s.n AS m FROM (SELECT id, id + 1 AS n FROM users) s
             WHERE s.id > 1;
         CREATE VIEW v7 AS WITH w AS (SELECT id FROM users) SELECT w.id FROM w, users;
-        CREATE VIEW v8 AS SELECT s.id FROM (SELECT id FROM users) s, users u"""
+        CREATE VIEW v8 AS SELECT s.id FROM (SELECT id FROM users) s, users u;
+        CREATE VIEW v9 AS WITH w AS (SELECT id FROM users) SELECT w.id FROM w ORDER BY w.id;
+        CREATE VIEW v10 AS SELECT g.x, g.x + 1 AS y FROM generate_series(1, 3) g(x);
+        CREATE VIEW v11 AS SELECT u.id FROM users u WHERE EXISTS (
+            SELECT 1 FROM users v WHERE v.id = u.id) AND u.users IS DISTINCT FROM 'x';
+        CREATE VIEW v12 AS SELECT u AS row, 'SELECT (' AS a FROM users u FOR UPDATE"""
     execute(database, text)
     execute(elsewhere, text)
-    assert read(elsewhere) == read(database)
+    assert same(elsewhere, database)
 
 
 @pytest.mark.parametrize("name", sorted(folder.name for folder in CASES.iterdir()))

@@ -349,32 +349,10 @@ WITH member AS (
     SELECT CASE r.relkind WHEN 'm' THEN 'materialized_view' ELSE 'view' END, r.name,
         CAST('pg_catalog.pg_class' AS regclass), r.oid, 0,
         CAST(json_strip_nulls(json_build_object(
-            'definition', v.definition,
+            'definition', rtrim(pg_get_viewdef(r.oid, true), ';'),
             'options', array_to_string(r.reloptions, ', '))) AS text)
-    FROM (
-        SELECT *, rtrim(pg_get_viewdef(oid, true), ';') AS whole
-        FROM rel WHERE relkind IN ('v', 'm')
-        OFFSET 0
-    ) r
-    -- before 16, a view of one table spells its columns table.column
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN CAST(current_setting('server_version_num') AS integer) < 160000
-            THEN substring(r.whole, '^ SELECT\s.*\n   FROM ') END AS head
-    ) h
-    CROSS JOIN LATERAL (SELECT substr(r.whole, length(h.head) + 1) AS tail) t
-    CROSS JOIN LATERAL (SELECT COALESCE(substring(t.tail, '\n  [A-Z].*$'), '') AS rest) e
-    CROSS JOIN LATERAL (SELECT left(t.tail, length(t.tail) - length(e.rest)) AS item) m
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN h.head !~ 'SELECT.*SELECT' AND e.rest !~ 'SELECT'
-            AND (m.item ~ '^[a-z_][a-z0-9_.]*( [a-z_][a-z0-9_]*){0,1}$'
-                OR m.item ~ '^\( SELECT .*\) [a-z_][a-z0-9_]*$' AND m.item !~ '\n {0,9}[^ ]')
-            THEN '([- (\[])' || substring(m.item, '[a-z0-9_]*$') || '\.' END AS prefix
-    ) own
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN own.prefix IS NULL THEN r.whole ELSE
-            regexp_replace(h.head, own.prefix, '\1', 'g') || m.item
-            || regexp_replace(e.rest, own.prefix, '\1', 'g') END AS definition
-    ) v
+    FROM rel r
+    WHERE r.relkind IN ('v', 'm')
 
     UNION ALL -- functions, procedures, aggregates
     SELECT f.kind, f.name, CAST('pg_catalog.pg_proc' AS regclass), f.oid, 0,

@@ -493,6 +493,17 @@ def constraint_and_index_renamed(world: World) -> Truth:
     return truth(world, end="nothing")
 
 
+@fault(29, "line")
+def spelled_as_an_older_server_kept_it(world: World) -> Truth:
+    """What was parsed before PostgreSQL 14 stays calls of functions, also after an upgrade."""
+    table = "CREATE TABLE tags (id serial PRIMARY KEY, tag text {}, at timestamp DEFAULT {})"
+    check, default = "CHECK (TRIM(tag) <> '')", "(now() AT TIME ZONE 'utc')"
+    world.add(replace(TAGS, parents=(world.topology.last,), up=(table.format(check, default),)))
+    world.sql(table.format("CHECK (btrim(tag) <> '')", "timezone('utc', now())"))
+    world.record(TAGS.id)
+    return replace(truth(world, end="nothing", **{TAGS.id: "applied"}), same_catalog=False)
+
+
 @fault(29, "objects")
 def default_and_comment_lacking(world: World) -> Truth:
     world.sql(
