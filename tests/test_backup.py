@@ -33,7 +33,7 @@ from runbook_lib.survival import compare_rows
 RICH = """
 CREATE TYPE mood AS ENUM ('sad', 'happy');
 CREATE TYPE point3 AS (x int, y int, z float8);
-CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE DOMAIN positive AS int CHECK (VALUE > 0); CREATE TYPE span AS RANGE (subtype = numeric);
 CREATE TABLE users (
     id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text COLLATE "C" NOT NULL UNIQUE,
     feeling mood, at point3, tags text[], doc jsonb, raw bytea, seen timestamptz,
@@ -470,7 +470,8 @@ DROP TABLE trade.trades; DROP VIEW adults; UPDATE users SET name = name || '!';
 ALTER TABLE users DROP COLUMN doc; ALTER TABLE users ADD COLUMN extra int;
 ALTER TYPE mood ADD VALUE 'odd'; CREATE TABLE public.new_one (i int); CREATE SCHEMA fresh;
 CREATE FUNCTION fresh.f(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
-CREATE TYPE pair AS (a int, b int); CREATE PROCEDURE also() LANGUAGE sql AS 'SELECT 1';
+CREATE TYPE fresh.pair AS RANGE (subtype = int); CREATE TYPE pair AS (a int, b int);
+CREATE CAST (pair AS text) WITH INOUT; CREATE PROCEDURE also() LANGUAGE sql AS 'SELECT 1';
 CREATE EXTENSION pg_trgm; REVOKE ALL ON users FROM rich_app; GRANT ALL ON SCHEMA public TO rich_app;
 ALTER TABLE users OWNER TO postgres; SELECT nextval('ticket');
 SELECT lo_from_bytea(0, 'another'::bytea); UPDATE alembic_version SET version_num = 'c3'

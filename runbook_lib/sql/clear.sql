@@ -15,9 +15,9 @@ BEGIN
         EXECUTE format('DROP EXTENSION IF EXISTS %I CASCADE', item.extname);
     END LOOP;
 
-    -- objects that live in no schema
+    -- objects that live in no schema; a drop may take along what comes later in the list
     FOR item IN
-        SELECT (pg_identify_object(o.classid, o.objid, 0)).*
+        SELECT i.type, i.identity
         FROM (
             SELECT 'pg_event_trigger'::regclass::oid AS classid, oid AS objid FROM pg_event_trigger
             UNION ALL SELECT 'pg_publication'::regclass, oid FROM pg_publication
@@ -25,9 +25,11 @@ BEGIN
             UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid FROM pg_foreign_data_wrapper
             UNION ALL SELECT 'pg_cast'::regclass, oid FROM pg_cast
         ) o
+        CROSS JOIN LATERAL pg_identify_object(o.classid, o.objid, 0) i
         WHERE o.objid >= 16384 AND NOT EXISTS (
             SELECT FROM pg_depend d
-            WHERE d.classid = o.classid AND d.objid = o.objid AND d.deptype = 'e')
+            WHERE d.classid = o.classid AND d.objid = o.objid AND d.deptype IN ('e', 'i'))
+        ORDER BY i.identity -- so that all are identified before the first is gone
     LOOP
         EXECUTE format('DROP %s IF EXISTS %s CASCADE', item.type, item.identity);
     END LOOP;
@@ -44,7 +46,7 @@ BEGIN
         EXECUTE format('DROP SCHEMA %s CASCADE', place);
     END LOOP;
 
-    -- the content of those that stay; a drop may take along what comes later in the list
+    -- the content of those that stay
     FOR item IN
         SELECT d.classid, d.objid
         FROM pg_depend d
@@ -57,7 +59,8 @@ BEGIN
                 WHERE e.classid = d.classid AND e.objid = d.objid AND e.deptype IN ('e', 'i')
                     AND (e.refclassid, e.refobjid) <> (e.classid, e.objid))
     LOOP
-        CONTINUE WHEN (pg_identify_object(item.classid, item.objid, 0)).identity IS NULL;
+        CONTINUE WHEN NOT EXISTS (
+            SELECT FROM pg_depend d WHERE d.classid = item.classid AND d.objid = item.objid);
         EXECUTE (
             SELECT format('DROP %s IF EXISTS %s CASCADE',
                 CASE i.type WHEN 'composite type' THEN 'TYPE'
