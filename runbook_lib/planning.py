@@ -38,6 +38,10 @@ from runbook_lib.verdicts import ran
 __all__ = ["Draft", "Refusal", "Situation", "candidates", "refusals"]
 
 
+CORRECTIVE = "corrective_"
+"""How the ids of revisions begin that a repair wrote."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """What every strategy needs: the final tree, and who ran, who did not and who half did."""
@@ -67,6 +71,7 @@ def candidates(situation: Situation) -> tuple[Plan, ...]:
         _missing_plan(draft, apart=False),
         _missing_plan(draft, apart=True),
         _remaining_plan(draft),
+        _written_plan(draft),
         _corrective_plan(draft),
     ]
     return tuple(plan for plan in plans if plan is not None)
@@ -178,6 +183,19 @@ def _remaining_plan(draft: Draft) -> Plan | None:
     return _plan(draft, "run-missing-revisions", steps)
 
 
+def _written_plan(draft: Draft) -> Plan | None:
+    """Run a corrective revision that the tree has already: from a repair elsewhere, or undone."""
+    done = draft.done | draft.partly
+    written = any(name.startswith(CORRECTIVE) for name in draft.missing)
+    if not draft.partly or not written or draft.adopts or not _closed(draft, done):
+        return None
+    rows = versions.exact_rows(draft.graph, done)
+    upgrade = _run(draft, draft.missing, only=False)
+    return _plan(
+        draft, "run-missing-revisions", [*_unfinished(draft), *_set_rows(draft, rows), upgrade]
+    )
+
+
 def _corrective_plan(draft: Draft) -> Plan | None:
     """Strategy 4: corrective DDL for exactly what is missing, as a guarded revision.
 
@@ -198,7 +216,7 @@ def _corrective_plan(draft: Draft) -> Plan | None:
         steps += [*_set_rows(draft, heads), *later]
         return _plan(draft, "corrective-revision", steps, drops=gone)
     sql = tuple(ddl.guarded(statement) for statement in shared)
-    name = f"corrective_{artifacts.digest(sql)[:12]}"
+    name = _free_name(draft, sql)
     followed = _followed(draft, heads, shared)
     edit = add_revision(
         draft.tree,
@@ -218,6 +236,14 @@ def _corrective_plan(draft: Draft) -> Plan | None:
         heads=(*after, name),
         drops=gone,
     )
+
+
+def _free_name(draft: Draft, sql: tuple[str, ...]) -> str:
+    """Return an id that the statements decide, and that no revision of the tree has."""
+    taken = {revision.revision_id for revision in draft.graph.revisions}
+    seeds = (sql, *([*sql, str(number)] for number in range(len(taken))))
+    names = (f"{CORRECTIVE}{artifacts.digest(seed)[:12]}" for seed in seeds)
+    return next(name for name in names if name not in taken)
 
 
 def _touches_rows(draft: Draft, name: str) -> bool:
