@@ -30,9 +30,12 @@ BOOTSTRAP = (
 )
 
 
-# Imports the agent's modules from their texts, under a name that no project has.
+# Imports the agent's modules from their texts, under a name that no project has. The current
+# folder comes off the path before the first import: a project may have a module types, or enum.
 LOADER = """
-import importlib.abc, importlib.util, os, sys
+import sys
+sys.path[:] = [path for path in sys.path if path]
+import importlib.abc, importlib.util, os
 
 class Loader(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     def find_spec(self, name, path=None, target=None):

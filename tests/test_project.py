@@ -654,3 +654,13 @@ def test_a_lazy_module_that_fails_when_it_is_asked_is_passed_over(
     lazy.__dict__["__getattr__"] = fail
     monkeypatch.setitem(sys.modules, "moved", lazy)
     loaded_sources()
+
+
+def test_a_module_that_is_named_as_one_of_pythons_own_does_no_harm(
+    tmp_path: Path, database: Dsn
+) -> None:
+    """Seen in a real package, run from the folder where its ``types`` lies."""
+    shutil.copytree(PROJECTS / "plain", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "types").mkdir()
+    (tmp_path / "types/__init__.py").write_text("raise ImportError('not for you')\n")
+    assert Project(ProjectSettings(), tmp_path).run_replay(database).rows

@@ -15,7 +15,6 @@ def main() -> int:
     channel = Channel()
     request = json.loads(sys.stdin.buffer.readline())
     watch_input()
-    sys.path[:] = [path for path in sys.path if path]
     try:
         enter_project(request)
         operation(request["op"])(request, channel)
