@@ -190,6 +190,18 @@ asyncio.run(main())
 """
 
 
+FAILING = """\
+from alembic import op
+
+revision = "coins1"
+down_revision = None
+
+
+def upgrade():
+    op.execute("DELETE FROM coins")
+"""
+
+
 def test_an_async_environment_without_an_address_gets_an_async_driver(
     interpreter: Callable[[str], str], database: Dsn, tmp_path: Path
 ) -> None:
@@ -197,6 +209,10 @@ def test_an_async_environment_without_an_address_gets_an_async_driver(
     (tmp_path / "migrations" / "versions").mkdir(parents=True)
     (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n")
     (tmp_path / "migrations" / "env.py").write_text(ASYNC_ENV)
+    (tmp_path / "migrations" / "versions" / "coins1.py").write_text(FAILING)
     settings = ProjectSettings(python=interpreter("alembic and SQLAlchemy of today"))
-    described = Project(settings, tmp_path).describe(database)
+    used = Project(settings, tmp_path)
+    described = used.describe(database)
     assert (described.driver, described.is_async) == ("asyncpg", True)
+    (run,) = used.run_replay(database).revisions
+    assert run.error.startswith('relation "coins" does not exist (migrations/versions/coins1.py')

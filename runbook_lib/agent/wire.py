@@ -90,6 +90,12 @@ def explain(error: BaseException) -> str:
     else:
         text = re.sub(r"^<class '[\w.]*?(\w+)'>: ", "", str(cause))
     text = " ".join(text.split())
-    plain = type(cause).__module__.split(".")[0] in ("psycopg2", "psycopg", "sqlalchemy", "pg8000")
+    plain = type(cause).__module__.split(".")[0] in (
+        "psycopg2",
+        "psycopg",
+        "asyncpg",
+        "sqlalchemy",
+        "pg8000",
+    )
     named = plain or type(cause).__name__ in ("CommandError", "Refused")
     return text if named and text else f"{type(cause).__name__}: {text}".rstrip(": ")
