@@ -91,7 +91,10 @@ def advice(error: BaseException) -> str:
             "env.py reads what the application sets before it runs Alembic: set [project] ini to "
             "one with an env.py of your own (docs/how-to/own-project.md)."
         )
-    return "Run alembic by hand to see it whole; what env.py reads is set in [project.env]."
+    return (
+        "Run alembic by hand to see it whole; what env.py reads is set in [project.env]. Where "
+        "only the application can run it, write an env.py of your own (docs/how-to/own-project.md)."
+    )
 
 
 def alembic_operation(request: dict[str, Any], channel: Channel) -> None:
