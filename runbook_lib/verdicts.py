@@ -175,7 +175,7 @@ def _objects(count: int) -> str:
 
 
 def _partly(run: RevisionReplay | None, there: int, gone: int) -> str:
-    text = f"{_objects(there)} speak for it, {_objects(gone)} against it."
+    text = f"{_objects(there)} speak{'s' * (there == 1)} for it, {_objects(gone)} against it."
     if run and not run.stoppable:
         text += (
             " It runs in one transaction, so Alembic cannot have left it half done: objects were "
@@ -197,8 +197,8 @@ def _unknowable(
         return _half_way(run, said)
     if revision.revision_id in case.baffling:
         return (
-            "Some of its effects are there and some are not, beside revisions that did not run and "
-            "one that may have stopped half-way, so it may have done something else than here."
+            "Some of its effects are there and some are not, beside a revision that may have "
+            "stopped half-way or not have run, so it may have done something else than here."
         )
     if case.replay.inferred and (hesitation := _hesitation(revision.revision_id, case, run)):
         return hesitation

