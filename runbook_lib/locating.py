@@ -184,7 +184,7 @@ def _script_folders(root: Path, home: Path, script: str) -> Iterator[Path]:
     text = script.replace("%(here)s", str(home))
     package, *inner = text.split(":")
     if inner and variables.NAME.fullmatch(package.split(".")[0]):  # package:folder:folder
-        for base in (root, root / "src"):
+        for base in (root, root / "src", *_imported_from(root)):
             yield base.joinpath(*package.split("."), *inner)
     else:
         yield root / text
@@ -200,10 +200,14 @@ def _places(
         for item in listed
         if item and "\0" not in str(item)
     ]
-    inside = (folder for folder in (root, *root.parents) if (folder / "__init__.py").exists())
-    packages = (folder.parent for folder in inside)  # the last of them is imported from
-    every = (*named, root, root / "src", root.parent, root.parent / "src", *packages)
+    every = (*named, root, root / "src", root.parent, root.parent / "src", *_imported_from(root))
     return tuple(dict.fromkeys(path.resolve() for path in every))
+
+
+def _imported_from(root: Path) -> Iterator[Path]:
+    """Give the folders above the packages that ``root`` lies in; the last is imported from."""
+    inside = (folder for folder in (root, *root.parents) if (folder / "__init__.py").exists())
+    yield from (folder.parent for folder in inside)
 
 
 def _also(project: Path, ini: Path, others: Sequence[Path]) -> Iterator[str]:

@@ -385,6 +385,16 @@ def test_a_location_within_a_package_may_have_several_colons(tmp_path: Path) -> 
     assert "not found" not in printed
 
 
+def test_a_location_that_names_the_package_is_found_from_within_it(tmp_path: Path) -> None:
+    ini = "[alembic]\nscript_location = shop:server:db:_migrations\n"
+    packages = {f"{name}/__init__.py": "" for name in ("shop", "shop/server", "shop/server/db")}
+    make(tmp_path, packages | {"shop/server/db/alembic.ini": ini})
+    make(tmp_path, {"shop/server/db/_migrations/env.py": "import os\nos.environ['DB_URL']"})
+    data, printed = written(tmp_path / "shop/server/db")
+    assert list(data["project"]["env"]) == ["DB_URL"]
+    assert "not found" not in printed
+
+
 BROKEN = [
     pytest.param({"alembic.ini": "[alembic\nnonsense"}, "No script_location", id="unreadable ini"),
     pytest.param({"alembic.ini": INI}, "was not found", id="no script folder"),
