@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from runbook_lib.artifacts import Artifact
 from runbook_lib.catalog import Catalog, ObjectChange
@@ -24,13 +24,14 @@ LOST = "Alembic reported success, but its work was rolled back: no new connectio
 class Found:
     """What ``collect`` found. ``context`` is a digest over everything besides revision files
     that decides what they do: env.py and its neighbours, the ini file, installed packages.
-    ``unread`` are revision files below the version locations that Alembic does not take."""
+    ``unread`` are revision files below the version locations that Alembic does not take, with
+    their ids ("" where the text does not tell)."""
 
     tree: SourceTree
     script_location: str
     context: str
     versions: Mapping[str, str]
-    unread: tuple[str, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,7 @@ class Observations:
     had. ``filled`` are keys of unexplained tables and columns that hold data. ``branch`` is the
     target that was replayed; ``histories`` are those that exclude one another, if no branch is
     named: then ``branch`` is the one that is proven, or nothing is concluded of any of them.
+    ``unread`` are files that Alembic does not read, with the ids that they declare.
     """
 
     environment: str
@@ -63,6 +64,7 @@ class Observations:
     filled: tuple[str, ...] = ()
     branch: str = "heads"
     histories: tuple[History, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def undecided(self) -> bool:
@@ -171,7 +173,7 @@ def build_audit(seen: Observations, drawn: Conclusions) -> Audit:
     """Write the conclusions down, in the ids that the project's own files use."""
     judged = _in_own_words(seen, drawn.verdicts)
     found = [
-        *revisions.tree_findings(seen.graph, seen.rows.width),
+        *revisions.tree_findings(seen.graph, seen.rows.width, seen.unread),
         *_replay_findings(seen),
         *notices.of_baseline(seen.replay.inferred, judged),
         *notices.of_histories(seen.environment, seen.histories),
@@ -180,6 +182,7 @@ def build_audit(seen: Observations, drawn: Conclusions) -> Audit:
             seen.graph,
             schema_has_tables=_has_tables(drawn.live),
             pinned=seen.pinned,
+            elsewhere=seen.unread,
         ),
         *_ahead(drawn, seen),
         *_verdict_findings(judged, seen),

@@ -95,7 +95,7 @@ class Project:
             script_location=found["script_location"],
             context=found["context"],
             versions=found["versions"],
-            unread=tuple(found["unread"]),
+            unread=found["unread"],
         )
 
     def digests(self, paths: Collection[str]) -> Mapping[str, str]:

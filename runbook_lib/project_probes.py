@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from runbook_lib import postgres
+from runbook_lib import postgres, unread
 from runbook_lib.config import Check
 from runbook_lib.dsn import Dsn
 from runbook_lib.errors import ConfigurationError, ProjectError, UnreachableError
@@ -66,23 +66,17 @@ def options(visit: Visit) -> Item:
 def files(visit: Visit) -> Item:
     assert visit.found is not None
     graph = parse_tree(visit.found.tree)
-    if not graph.revisions and not graph.unloadable:
-        return bad(
-            "There is no revision file.", "Check version_locations, or write the first revision."
-        )
     count = number(len(visit.found.tree.files), "revision file")
     if graph.unloadable:
         names = some([item.file for item in graph.unloadable])
         return note(f"{count}; Alembic cannot load {names}.", "The audit says what to do about it.")
+    kind = note if graph.revisions else bad
     if visit.found.unread:
-        return note(
-            f"{count}; Alembic does not read {some(visit.found.unread)}.",
-            "If they belong to the history, set recursive_version_locations = true, or name their "
-            "folders in version_locations, in the ini file.",
-        )
-    return good(f"{count}.")
+        return kind(f"{count}; Alembic does not read {some([*visit.found.unread])}.", unread.ADVICE)
+    return good(f"{count}.") if graph.revisions else bad("There is no revision file.", EMPTY)
 
 
+EMPTY = "Check version_locations, or write the first revision."
 SOCKET_HINT = (
     "The embedded server has a Unix socket and no host name, which some settings refuse: set "
     'scratch = "target" or "env:VARIABLE" for this environment, or mend [project.env].'

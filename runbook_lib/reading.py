@@ -139,6 +139,7 @@ def _draw(
         live=seen.live,
         replay=replay,
         ignore=(*ignored(phase), *unmanaged(replay, seen.live, environment.drift)),
+        unread=phase.project.collection().unread,
         stated=dict.fromkeys(environment.ran, True) | dict.fromkeys(environment.not_ran, False),
         mended=repair.mended,
         pinned=bool(environment.version_table_schema or phase.description.version_table_schema),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from runbook_lib import graph as graphs
-from runbook_lib import versions
+from runbook_lib import unread, versions
 from runbook_lib.auditing import cannot_be_imported
 from runbook_lib.branches import advice, rival, told
 from runbook_lib.corrections import missing
@@ -59,8 +59,16 @@ def _ahead(situation: Situation) -> list[Refusal]:
         f"The database is ahead of the code: it records {', '.join(rows)}, which no file has, and "
         f"holds {shown}, which no file makes. Deploy the newer code or restore the missing files "
         "and run again; or downgrade with the newer code first."
+        f"{''.join(_elsewhere(situation, row) for row in rows)}"
     )
     return [Refusal(code="code-behind-database", reason=reason)]
+
+
+def _elsewhere(situation: Situation, revision_id: str) -> str:
+    """Say which file that Alembic does not read has the id, and what to do about it, or ""."""
+    known = situation.seen.unread
+    said = f"{unread.told(revision_id, known)} {unread.advice(revision_id, known)}"
+    return said.rstrip()
 
 
 def _undecided_extra(situation: Situation) -> list[str]:
@@ -125,7 +133,9 @@ def _base(situation: Situation, run: RevisionReplay) -> str:
 
 def _restore(situation: Situation) -> str:
     missing = ", ".join(situation.repair.stands_in)
-    return f" The file of {missing} is missing: restore it from version control." * bool(missing)
+    there = "".join(_elsewhere(situation, name) for name in situation.repair.stands_in)
+    advice = there or f" The file of {missing} is missing: restore it from version control."
+    return advice * bool(missing)
 
 
 def _unexplained(situation: Situation) -> list[Refusal]:

@@ -9,8 +9,9 @@ import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
-from runbook_lib import cuts, source
+from runbook_lib import cuts, source, unread
 from runbook_lib.codes import Severity
 from runbook_lib.findings import Finding, finding
 from runbook_lib.graph import (
@@ -161,11 +162,14 @@ def _sourceless(tree: SourceTree) -> Iterator[UnloadableFile]:
 
 
 def tree_findings(
-    graph: RevisionGraph, version_column_length: int | None = 32
+    graph: RevisionGraph,
+    version_column_length: int | None = 32,
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Finding, ...]:
     """Return what is wrong with the tree itself, gravest kinds first.
 
     ``version_column_length`` is in characters; None means that the column has no limit.
+    ``elsewhere`` are ids by file, of files that Alembic does not read.
     """
     files = {item.revision_id: item.file for item in reversed(graph.revisions)}
     return (
@@ -174,7 +178,7 @@ def tree_findings(
         *_label_findings(graph),
         *_self_findings(graph, files),
         *_cycle_findings(graph, files),
-        *_dangling_findings(graph, files),
+        *_dangling_findings(graph, files, elsewhere),
         *_id_findings(graph, version_column_length),
         *_head_findings(graph),
         *_branch_findings(graph, files),
@@ -236,16 +240,19 @@ def _cycle_findings(graph: RevisionGraph, files: Mapping[str, str]) -> Iterator[
             yield finding("cycle", group[0], message)
 
 
-def _dangling_findings(graph: RevisionGraph, files: Mapping[str, str]) -> Iterator[Finding]:
+def _dangling_findings(
+    graph: RevisionGraph, files: Mapping[str, str], elsewhere: Mapping[str, str]
+) -> Iterator[Finding]:
     for child, parent in dangling(graph):
         near = [item for item in files if len(parent) > 3 and item.startswith(parent)]
         suggestion = f"Write the full id {near[0]} in {files[child]}." if len(near) == 1 else ""
+        told = unread.told(parent, elsewhere)
         yield finding(
             "dangling-parent",
             child,
             f"The revision {child} in {files[child]} names {parent!r} as its parent, and no file "
-            "of the tree has that id.",
-            suggestion,
+            f"of the tree has that id.{told}",
+            suggestion or unread.advice(parent, elsewhere),
         )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from runbook_lib import graph as graphs
+from runbook_lib import unread
 from runbook_lib.catalog import parts
 from runbook_lib.findings import Finding, finding
 from runbook_lib.graph import RevisionGraph
@@ -33,16 +35,22 @@ class VersionRows:
 
 
 def row_findings(
-    versions: VersionRows, graph: RevisionGraph, *, schema_has_tables: bool, pinned: bool = False
+    versions: VersionRows,
+    graph: RevisionGraph,
+    *,
+    schema_has_tables: bool,
+    pinned: bool = False,
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Finding, ...]:
     """Return what is wrong with the version table itself.
 
     ``pinned``: the version table's schema is configured, so that no search path decides it.
+    ``elsewhere`` are ids by file, of files that Alembic does not read.
     """
     found: list[Finding] = _second_tables(versions, pinned)
     found += _table_findings(versions, schema_has_tables)
     found += _shape_findings(versions)
-    found += _id_findings(versions, graph)
+    found += _id_findings(versions, graph, elsewhere)
     found += _redundant(versions, graph)
     return tuple(found)
 
@@ -88,7 +96,10 @@ def _shape_findings(versions: VersionRows) -> list[Finding]:
     return found
 
 
-def _id_findings(versions: VersionRows, graph: RevisionGraph) -> list[Finding]:
+def _id_findings(
+    versions: VersionRows, graph: RevisionGraph, elsewhere: Mapping[str, str]
+) -> list[Finding]:
+    nameless = [item.file for item in graph.unloadable if not item.revision_id]
     known = {revision.revision_id for revision in graph.revisions}
     found = []
     for row in versions.ids:
@@ -100,7 +111,9 @@ def _id_findings(versions: VersionRows, graph: RevisionGraph) -> list[Finding]:
             found.append(finding("inexact-id", row, message, f"Record {exact!r}."))
         else:
             message = f"{versions.table} records {row!r}, and no file has that revision."
-            found.append(finding("unlocated-row", row, message))
+            message += unread.told(row, elsewhere, nameless)
+            advice = unread.advice(row, elsewhere)
+            found.append(finding("unlocated-row", row, message, advice))
     return found
 
 

@@ -14,7 +14,7 @@ from runbook_lib.branches import History
 from runbook_lib.catalog import Catalog
 from runbook_lib.edits import TreeRepair
 from runbook_lib.effects import Replay
-from runbook_lib.graph import SourceTree
+from runbook_lib.graph import SourceTree, UnloadableFile
 from runbook_lib.refusals import refusals
 from runbook_lib.situation import Situation
 from runbook_lib.versions import VersionRows
@@ -44,10 +44,17 @@ def observe(
     return replace(known, **more)  # type: ignore[arg-type]
 
 
-def refused(seen: Observations) -> list[str]:
+def situation(seen: Observations) -> Situation:
     tree = SourceTree(files={}, locations=("versions",))
-    situation = Situation(seen=seen, drawn=conclude(seen), tree=tree, repair=TreeRepair())
-    return [item.code for item in refusals(situation)]
+    return Situation(seen=seen, drawn=conclude(seen), tree=tree, repair=TreeRepair())
+
+
+def refused(seen: Observations) -> list[str]:
+    return [item.code for item in refusals(situation(seen))]
+
+
+def reasons(seen: Observations) -> list[str]:
+    return [item.reason for item in refusals(situation(seen))]
 
 
 def implied(seen: Observations) -> str:
@@ -124,6 +131,21 @@ class TestRefusals:
         seen = observe(live, "f00ba4")
         assert refused(seen) == ["code-behind-database"]
         assert {"code-behind-database", "unlocated-row"} <= codes(seen)
+
+    def test_a_file_that_is_not_read_and_has_the_recorded_id_is_named(self) -> None:
+        live = catalog(dict(TWO.objects) | table(a="int", b="int", z="int"))
+        seen = observe(live, "f00ba4", unread={"versions/old/x.py": "f00ba4"})
+        found = {item.code: item for item in build_audit(seen, conclude(seen)).findings}
+        assert "versions/old/x.py has it" in found["unlocated-row"].message
+        assert "recursive_version_locations" in found["unlocated-row"].suggestion
+        (why,) = reasons(seen)
+        assert "versions/old/x.py has it" in why
+
+    def test_a_file_that_cannot_be_read_may_have_the_recorded_id(self) -> None:
+        broken = UnloadableFile(file="versions/x.py", line=3, error="invalid syntax")
+        seen = observe(TWO, "f00ba4", graph=replace(LINE, unloadable=(broken,)))
+        found = {item.code: item for item in build_audit(seen, conclude(seen)).findings}
+        assert "It may be in versions/x.py" in found["unlocated-row"].message
 
     def test_unlocated_row_over_a_proven_schema_is_no_reason(self) -> None:
         assert refused(observe(TWO, "f00ba4")) == []

@@ -22,6 +22,7 @@ from runbook_lib.config import Alerts, Check, Environment, ProjectSettings
 from runbook_lib.doctor import Item, examine, exit_code, report
 from runbook_lib.dsn import Dsn
 from runbook_lib.postgres import EmbeddedServer
+from runbook_lib.project import Project
 from tests.conftest import execute
 
 WALLET = Path(__file__).parent.parent / "examples" / "wallet"
@@ -346,6 +347,13 @@ def test_revision_files_that_alembic_does_not_read_are_named(tmp_path: Path, dat
     item = examined(environment)["revision files"]
     assert item.status == "note"
     assert item.detail.endswith("does not read migrations/versions/old/expand/0000_past.py.")
+    found = Project(ProjectSettings(root="plain"), tmp_path).collection()
+    assert found.unread == {"migrations/versions/old/expand/0000_past.py": "0000"}
+    for path in versions.glob("*.py"):
+        path.rename(versions / "old" / path.name)
+    item = examined(environment)["revision files"]
+    assert item.status == "bad"
+    assert "0 revision files; Alembic does not read migrations/versions/old/" in item.detail
     with (tmp_path / "plain/alembic.ini").open("a") as stream:
         stream.write("recursive_version_locations = true\n")
     (versions / "old/tools.py").unlink()

@@ -174,6 +174,12 @@ class TestDangling:
         assert "'b'" in found[0].message
         assert "versions/001.py" in found[0].message
 
+    def test_a_file_that_is_not_read_and_has_the_id_is_named(self) -> None:
+        found = tree_findings(self.graph, elsewhere={"versions/old/b.py": "b"})
+        told = {item.message: item for item in found if item.code == "dangling-parent"}
+        (named,) = (item for text, item in told.items() if "versions/old/b.py has it" in text)
+        assert "recursive_version_locations" in named.suggestion
+
     def test_an_abbreviation_is_recognised(self) -> None:
         found = tree_findings(graph(("abcdef01", None), ("b", "abcd")))
         assert "abcdef01" in found[0].suggestion

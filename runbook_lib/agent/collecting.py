@@ -15,7 +15,7 @@ from runbook_lib.agent.tree import load_script, read, relative, version_location
 from runbook_lib.agent.wire import Channel, Refused
 
 PASSED = ("__pycache__", "site-packages", "node_modules", "lib", ".git", ".venv", "venv")
-REVISION_ID = re.compile(r"^revision\s*(:[^=\n]*)?=", re.MULTILINE)
+REVISION_ID = re.compile(r"^revision\s*(?::[^=\n]*)?=(?:\s*['\"]([^'\"\n]+))?", re.MULTILINE)
 REVISION_FILE = re.compile(r"(?!\.#|__init__)(.*\.py)$")
 
 
@@ -38,7 +38,7 @@ def collect(request: dict[str, Any], channel: Channel) -> None:
         "collected",
         files={relative(path, locations): read(path) or "" for path in paths},
         locations=[relative(path, locations) for path in locations],
-        unread=[relative(path, locations) for path in unread(locations, set(paths))],
+        unread={relative(path, locations): name for path, name in unread(locations, set(paths))},
         sourceless=[relative(path, locations) for path in sourceless(locations)],
         script_location=relative(os.path.abspath(str(script.dir)), locations),
         context=context_digest(request, script, set(paths)),
@@ -56,8 +56,8 @@ def python_files(location: str, script: Any) -> Iterator[str]:
                 yield os.path.join(folder, name)
 
 
-def unread(locations: list[str], taken: set[str]) -> Iterator[str]:
-    """Give revision files a few folders below the locations that Alembic does not take."""
+def unread(locations: list[str], taken: set[str]) -> Iterator[tuple[str, str]]:
+    """Give revision files a few folders below the locations that Alembic does not take, and ids."""
     for location in locations:
         for folder, folders, names in os.walk(location):
             deep = os.path.relpath(folder, location).count(os.sep) >= 2  # RELEASE/BRANCH/file
@@ -65,8 +65,9 @@ def unread(locations: list[str], taken: set[str]) -> Iterator[str]:
             for path in (os.path.join(folder, name) for name in sorted(names)):
                 if path not in taken and REVISION_FILE.match(os.path.basename(path)):
                     taken.add(path)
-                    if REVISION_ID.search(read(path) or ""):
-                        yield path
+                    found = REVISION_ID.search(read(path) or "")
+                    if found:
+                        yield path, found[1] or ""
 
 
 def sourceless(locations: list[str]) -> Iterator[str]:
