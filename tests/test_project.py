@@ -664,3 +664,33 @@ def test_a_module_that_is_named_as_one_of_pythons_own_does_no_harm(
     (tmp_path / "types").mkdir()
     (tmp_path / "types/__init__.py").write_text("raise ImportError('not for you')\n")
     assert Project(ProjectSettings(), tmp_path).run_replay(database).rows
+
+
+REFLECTING = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "eee5"
+
+
+def upgrade():
+    known = sa.MetaData()
+    known.reflect(op.get_bind())
+    for table in list(known.tables.values()):
+        columns = [sa.Column(column.name, column.type) for column in table.columns]
+        op.create_table("shadow_" + table.name, *columns)
+"""
+
+
+def test_a_revision_that_copies_every_table_finds_the_version_table_as_alembic_makes_it(
+    tmp_path: Path, database: Dsn
+) -> None:
+    """Nova does so."""
+    shutil.copytree(PROJECTS / "plain", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "migrations/versions/0006_copies.py").write_text(REFLECTING)
+    last = Project(ProjectSettings(), tmp_path).run_replay(database).revisions[-1]
+    made = {change.object: change.after for change in last.changes}
+    column = made["column:public.shadow_alembic_version.version_num"]
+    assert column is not None
+    assert column["type"] == "character varying(32)"

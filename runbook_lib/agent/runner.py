@@ -113,29 +113,13 @@ class Runner:
     # What env.py configured
 
     def configured(self, context: Any) -> None:
-        """Note the migration context; in a replay, let its version table hold ids of any length."""
+        """Note the migration context; in a replay, let its version table hold every id."""
         if context.connection is None:
             return
         self.session.context = context
         if self.replaying:
-            from sqlalchemy import Text
-
-            context._version.c.version_num.type = Text()
-            self._prepare_version_table(context)
+            self.session.prepare_version_table(self.script)
             self.witness.equip()
-
-    def _prepare_version_table(self, context: Any) -> None:
-        quote = context.dialect.identifier_preparer.quote
-        schema = context.version_table_schema
-        name = quote(context.version_table)
-        name = f"{quote(schema)}.{name}" if schema else name
-        widen = f"ALTER TABLE IF EXISTS {name} ALTER COLUMN version_num TYPE text"
-        idle = not self.session.in_transaction()
-        if schema:
-            self.session.raw(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}", fetch=False)
-        self.session.raw(widen, fetch=False)
-        if idle:
-            self.session.driver_connection().commit()
 
     def describe(self) -> dict[str, Any]:
         context, settings = self.session.context, self.settings

@@ -96,6 +96,27 @@ class Session:
         column = context._version.c.version_num
         return sorted(str(row[0]) for row in connection.execute(select(column)))
 
+    def prepare_version_table(self, script: Any) -> None:
+        """Let a shadow's version table hold every id of the tree.
+
+        Where they fit it stays as it is: a revision may reflect the schema and copy it.
+        """
+        from sqlalchemy import Text
+
+        context, idle = self.context, not self.in_transaction()
+        quote = context.dialect.identifier_preparer.quote
+        column, schema = context._version.c.version_num, context.version_table_schema
+        if schema:
+            self.raw(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}", fetch=False)
+        limit = getattr(column.type, "length", None)
+        if limit and any(len(item.revision) > limit for item in script.walk_revisions()):
+            column.type = Text()
+            name = ".".join(quote(item) for item in (schema, context.version_table) if item)
+            widen = f"ALTER TABLE IF EXISTS {name} ALTER COLUMN version_num TYPE text"
+            self.raw(widen, fetch=False)
+        if idle:
+            self.driver_connection().commit()
+
     def settle(self) -> bool:
         """Commit what was left in a transaction that nobody is going to commit."""
         connection = self.context.connection
