@@ -172,10 +172,12 @@ def _ignoring(replay: Replay, patterns: tuple[str, ...]) -> Replay:
 def build_audit(seen: Observations, drawn: Conclusions) -> Audit:
     """Write the conclusions down, in the ids that the project's own files use."""
     judged = _in_own_words(seen, drawn.verdicts)
+    unstated = [item for item in judged if item.revision_id not in seen.stated]
     found = [
         *revisions.tree_findings(seen.graph, seen.rows.width, seen.unread),
         *_replay_findings(seen),
         *notices.of_baseline(seen.replay.inferred, judged),
+        *notices.of_rows(seen.environment, unstated, seen.graph),
         *notices.of_histories(seen.environment, seen.histories),
         *versions.row_findings(
             seen.rows,

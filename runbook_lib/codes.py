@@ -349,7 +349,8 @@ CODES: dict[str, Code] = dict(
             "unknowable-data",
             "schema",
             "error",
-            "A revision changes rows, and neither schema nor neighbours tell whether it ran.",
+            "A revision changes rows, and neither schema nor neighbours tell whether it ran; for "
+            "information, where its record does and is right about its neighbours.",
             "Its neighbours contradict each other or the version rows, or it may have stopped.",
             'Find out from the rows, then say ran = ["…"] or not_ran = ["…"] in the environment.',
         ),

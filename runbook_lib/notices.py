@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from runbook_lib import branches
+from runbook_lib import graph as graphs
 from runbook_lib.branches import History
 from runbook_lib.catalog import split
 from runbook_lib.effects import Inferred
 from runbook_lib.findings import Finding, finding
 from runbook_lib.forensics import RevisionVerdict
+from runbook_lib.graph import RevisionGraph
 
 
 def of_histories(environment: str, histories: Sequence[History]) -> Iterable[Finding]:
@@ -41,3 +44,23 @@ def of_baseline(
         if verdict.executed == "unknowable" and against:
             name = verdict.revision_id
             yield finding("inferred-baseline", name, f"{name}: {verdict.reason}")
+
+
+def of_rows(
+    environment: str, judged: Collection[RevisionVerdict], graph: RevisionGraph
+) -> Iterable[Finding]:
+    """Name revisions that change rows, and for which nothing but their record speaks."""
+    ran = {item.revision_id for item in judged if item.executed in ("yes", "partly")}
+    below = graphs.ancestors(graph, sorted(ran))
+    for verdict in judged:
+        name = verdict.revision_id
+        alone = verdict.recorded and verdict.implied == "yes" and name not in below
+        if alone and verdict.touches_rows:
+            text = (
+                f"{name} changes rows and leaves no trace, and no revision after it is proven to "
+                "have run: nothing but the record says that it did."
+            )
+            advice = (
+                f'If its rows say otherwise: not_ran = ["{name}"] in [environments.{environment}].'
+            )
+            yield replace(finding("unknowable-data", name, text, advice), severity="info")

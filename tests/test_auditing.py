@@ -61,6 +61,11 @@ def implied(seen: Observations) -> str:
     return conclude(seen).verdicts["r2"].implied
 
 
+def told(seen: Observations) -> dict[str, str]:
+    found = build_audit(seen, conclude(seen)).findings
+    return {item.subject: item.severity for item in found if item.code == "unknowable-data"}
+
+
 def codes(seen: Observations) -> set[str]:
     drawn: Conclusions = conclude(seen)
     return {item.code for item in build_audit(seen, drawn).findings}
@@ -78,6 +83,13 @@ class TestRowsOnly:
     def test_true_record_decides_in_between(self) -> None:
         assert implied(observe(ONE, "r1")) == "no"
         assert implied(observe(ONE, "r2")) == "yes"
+
+    def test_where_nothing_but_the_record_speaks_for_it_that_is_said(self) -> None:
+        """AiiDA's head changes rows only."""
+        assert told(observe(ONE, "r2")) == {"r2": "info"}
+        assert told(observe(ONE, "r2", stated={"r2": True})) == {}
+        assert told(observe(TWO, "r3")) == {}
+        assert told(observe(ONE, "r1")) == {}
 
     def test_false_record_decides_nothing(self) -> None:
         assert implied(observe(ONE, "r3")) == ""
