@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from faults import trees
+from faults.filling import fill
 from faults.real import BASELESS, TREES, RealTree
 from faults.running import Run, codes_of, go, verdicts_of
 from faults.worlds import Workshop, World, connected
@@ -176,18 +177,24 @@ def upgrade_without(cut: Cut, world: World, line: str) -> None:
 def test_revision_that_did_not_run_to_its_end(
     cut: Cut, broken: World, whole: bool, workshop: Workshop
 ) -> None:
-    """Everything ran but for one revision, or for its later half; the heads are recorded."""
+    """Everything ran but for one revision, or for its later half; the heads are recorded.
+
+    Tables have rows, and every one of them is there afterwards with its values.
+    """
     for sound in beside(TREES[cut.tree], workshop):
         upgrade(TREES[cut.tree], sound, TREES[cut.tree].target)
         promised = sound.catalog()
     upgrade_without(cut, broken, r"\S" if whole else re.escape(cut.line))
     rows = broken.recorded()
+    assert fill(broken.dsn) > 3
+    before = broken.rows()
     outcome = go(broken)
     verdicts = verdicts_of(outcome.audit)
     assert verdicts.pop(cut.revision) == ("phantom" if whole else "partial")
     assert set(verdicts.values()) <= {"applied", "unknowable"}
     assert outcome.end == "repaired", outcome.reason
     assert diff(promised, broken.catalog()) == ()
+    assert broken.same_rows(before) == []
     assert outcome.again is not None
     assert not codes_of(outcome.again, "error")
     assert set(rows) <= set(broken.recorded()) or len(broken.recorded()) == 1
