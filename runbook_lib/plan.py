@@ -29,7 +29,7 @@ StrategyName = Literal[
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One step. ``sql`` is what runs (or what Alembic will send, as a preview), ``reverse`` what
-    undoes it; ``lock`` is the strongest lock and its object; ``answers`` are finding codes.
+    undoes it; ``lock`` is the strongest lock on each table; ``answers`` are finding codes.
 
     ``rows_before`` and ``rows_after`` are version rows for the steps that set them;
     ``revisions`` are the ids that a run-revisions step executes, in order; ``only`` says that it

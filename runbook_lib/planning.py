@@ -7,9 +7,9 @@ this order, and the first that proves right is offered.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from runbook_lib import artifacts, branches, ddl, definitions, losses, versions
+from runbook_lib import artifacts, auditing, branches, ddl, definitions, losses, versions
 from runbook_lib import graph as graphs
 from runbook_lib.catalog import ObjectChange, diff, parts, split, table_of
 from runbook_lib.config import Decision
@@ -18,7 +18,7 @@ from runbook_lib.differences import last_writers
 from runbook_lib.edits import FileEdit, add_revision, apply_edits, combine, merge_heads
 from runbook_lib.forensics import RevisionVerdict
 from runbook_lib.graph import RevisionGraph, SourceTree
-from runbook_lib.locks import lock_of
+from runbook_lib.locks import locks_of, strongest
 from runbook_lib.plan import Plan, Step, StrategyName
 from runbook_lib.refusals import refusals
 from runbook_lib.revisions import parse_tree
@@ -44,7 +44,8 @@ CORRECTIVE = "corrective_"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What every strategy needs: the final tree, and who ran, who did not and who half did."""
+    """What every strategy needs: the final tree, who ran, who did not and who half did, and the
+    codes of what the audit found."""
 
     situation: Situation
     tree: SourceTree
@@ -53,6 +54,7 @@ class Draft:
     done: frozenset[str]
     partly: frozenset[str]
     edits: tuple[FileEdit, ...]
+    found: frozenset[str]
 
     @property
     def adopts(self) -> bool:
@@ -93,6 +95,9 @@ def _draft(situation: Situation) -> Draft:
         done=_closed_over_empty(graph, done, judged),
         partly=frozenset(partly),
         edits=combine(situation.repair.edits, joined.edits),
+        found=frozenset(
+            item.code for item in auditing.build_audit(situation.seen, situation.drawn).findings
+        ),
     )
 
 
@@ -338,7 +343,7 @@ def _run(draft: Draft, names: tuple[str, ...], *, only: bool) -> Step:
         only=only,
         commit=any(run.lost for run in known),
         transactional=not any(run.stoppable for run in known),
-        lock="; ".join(sorted({lock for text in sql if (lock := lock_of(text))})),
+        lock=strongest(lock for text in sql for lock in locks_of(text)),
         answers=("phantom", "hole", "spliced-ancestor", "multiple-heads"),
     )
 
@@ -363,6 +368,12 @@ def _set_rows(draft: Draft, rows: tuple[str, ...]) -> list[Step]:
     ]
 
 
+def _answering(step: Step, found: Collection[str]) -> Step:
+    """A step that can answer several findings answers those that there are."""
+    there = tuple(code for code in step.answers if code in found)
+    return replace(step, answers=there) if len(step.answers) > 1 else step
+
+
 def _plan(
     draft: Draft,
     strategy: StrategyName,
@@ -375,6 +386,7 @@ def _plan(
     situation = draft.situation
     final = apply_edits(draft.tree, extra)
     edits = combine(draft.edits, extra)
+    steps = [_answering(step, draft.found) for step in steps]
     answers = (*situation.repair.answers, *(code for step in steps for code in step.answers))
     if edits:
         steps = [edit_files(edits, situation.repair.answers), *steps]

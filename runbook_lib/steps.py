@@ -11,6 +11,7 @@ from runbook_lib.ddl import Statement
 from runbook_lib.differences import data_of
 from runbook_lib.edits import FileEdit
 from runbook_lib.identifiers import identifier, literal, sql_name, unquoted
+from runbook_lib.locks import strongest
 from runbook_lib.plan import Step
 
 # Rows that row-level security hides from the user would be taken for none: an error instead.
@@ -127,4 +128,4 @@ def _reverse(statements: Sequence[Statement]) -> tuple[str, ...]:
 
 
 def _locks(statements: Sequence[Statement]) -> str:
-    return "; ".join(sorted({item.lock for item in statements if item.lock}))
+    return strongest(item.lock for item in statements)

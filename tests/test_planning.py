@@ -10,7 +10,7 @@ from trees import revision, tree
 from runbook_lib.auditing import conclude
 from runbook_lib.catalog import Catalog
 from runbook_lib.edits import TreeRepair
-from runbook_lib.locks import lock_of
+from runbook_lib.locks import locks_of, strongest
 from runbook_lib.plan import Plan
 from runbook_lib.planning import candidates
 from runbook_lib.situation import Situation
@@ -58,6 +58,8 @@ def test_phantom_is_stamped_back_and_upgraded() -> None:
     assert first.strategy == "stamp-back-and-upgrade"
     assert first.steps[0].rows_after == ("r2",)
     assert first.heads_after == ("r3",)
+    assert first.answers == ("phantom",), "a step of this kind could answer more"
+    assert {step.answers for step in first.steps} == {("phantom",)}
 
 
 def test_empty_table_of_versions_is_stamped_with_what_is_proven() -> None:
@@ -107,7 +109,17 @@ def test_nothing_at_all_is_an_upgrade_from_base() -> None:
         ("CREATE INDEX CONCURRENTLY i ON t (c)", "SHARE UPDATE EXCLUSIVE on t"),
         ("UPDATE t SET c = 1", "ROW EXCLUSIVE on t"),
         ("SELECT 1", ""),
+        ("CREATE TABLE t (c int REFERENCES p (id))", "SHARE ROW EXCLUSIVE on p"),
+        (
+            "ALTER TABLE t ADD FOREIGN KEY (c) REFERENCES p (id)",
+            "SHARE ROW EXCLUSIVE on p; ACCESS EXCLUSIVE on t",
+        ),
     ],
 )
-def test_lock_of_a_statement(sql: str, lock: str) -> None:
-    assert lock_of(sql) == lock
+def test_locks_of_a_statement(sql: str, lock: str) -> None:
+    assert strongest(locks_of(sql)) == lock
+
+
+def test_of_several_locks_on_a_table_the_strongest_is_told() -> None:
+    taken = ("SHARE on t", "ACCESS EXCLUSIVE on t", "", "SHARE ROW EXCLUSIVE on s", "SHARE on s")
+    assert strongest(taken) == "SHARE ROW EXCLUSIVE on s; ACCESS EXCLUSIVE on t"
