@@ -29,7 +29,7 @@ from runbook_lib.evidence import set_aside
 from runbook_lib.failures import Interrupted, NotebookFailed, handled
 from runbook_lib.files import atomic_write
 from runbook_lib.handler import SCHEME, archived_path
-from runbook_lib.kernels import end_kernel, lives, signal_kernel, start_kernel
+from runbook_lib.kernels import end_kernel, last_words, lives, signal_kernel, start_kernel
 from runbook_lib.parameters import check_parameters, declared_parameters
 from runbook_lib.scrub import Scrub, scrub_for_parameters
 from runbook_lib.transcript import Transcript
@@ -247,8 +247,13 @@ class Running:
         return NotebookFailed(
             f"The kernel died in cell {index}.",
             "The cells after it did not run. Was it killed, or out of memory?"
+            + self._last_words()
             + self._at_work(index),
         )
+
+    def _last_words(self) -> str:
+        said = self.transcript.scrub.clean(last_words(self.client.km))
+        return f" It said last: {said}" if said else ""
 
     def _at_work(self, index: int) -> str:
         """Warn where a statement may go on in the database without the kernel that sent it."""

@@ -19,7 +19,7 @@ from jupyter_core.utils import run_sync
 
 from runbook_lib.errors import ConfigurationError
 
-PREFIX, OWNER = "runbook-kernel-", "owner"
+PREFIX, OWNER, SAID = "runbook-kernel-", "owner", "said"
 
 
 def signal_kernel(km: Any, number: int) -> None:
@@ -47,6 +47,16 @@ def end_kernel(km: Any) -> None:
             os.close(lock)
         if km.transport == "ipc" and Path(km.ip).parent.name.startswith(PREFIX):
             shutil.rmtree(Path(km.ip).parent, ignore_errors=True)
+
+
+def last_words(km: Any) -> str:
+    """Return what a kernel that died wrote past its notebook: Python's fatal error, else a line."""
+    try:
+        text = (Path(km.ip).parent / SAID).read_bytes()[-65536:].decode(errors="replace")
+    except OSError:
+        return ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if line.startswith("Fatal ")), lines[-1] if lines else "")
 
 
 def lives(km: Any) -> bool:
@@ -80,7 +90,8 @@ def start_kernel(
     """Start a kernel without waiting for it, and let it import ``modules`` meanwhile.
 
     Returns a kernel manager for ``execute_notebook(km=…)``. The kernel listens on Unix sockets in
-    a folder that only this user can enter, and not on the network.
+    a folder that only this user can enter, and not on the network; what it writes past its notebook
+    goes to a file there, and not between the lines of ours.
     """
     folder, lock = _own_folder()
     km = AsyncKernelManager(
@@ -96,7 +107,9 @@ def start_kernel(
         options["env"] = dict(env)
     arguments = [f"--IPKernelApp.exec_lines={code}"] if modules else []
     try:
-        run_sync(km.start_kernel)(extra_arguments=arguments, **options)
+        with (folder / SAID).open("wb") as said:
+            options |= {"stdout": said, "stderr": said}
+            run_sync(km.start_kernel)(extra_arguments=arguments, **options)
     except NoSuchKernel as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise ConfigurationError(

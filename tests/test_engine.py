@@ -26,6 +26,7 @@ from runbook_lib.parameters import check_parameters, declared_parameters
 NOTEBOOKS = Path(__file__).parent / "notebooks"
 SECRET = "Tr0ub4dor&3@x/y"
 URL = "postgresql://app:Tr0ub4dor%263%40x%2Fy@db/wallet"
+CRASH = "import ctypes, faulthandler; faulthandler.enable(); ctypes.string_at(0)"
 COMMAND = (sys.executable, "-m", "papermill", "--engine", "runbook", "--no-progress-bar")
 
 
@@ -150,6 +151,15 @@ class TestPlainCommand:
         nbformat.write(book, tmp_path / "phase.ipynb")
         return tmp_path / "phase.ipynb"
 
+    def test_what_a_kernel_says_past_its_notebook_is_not_shown_but_for_its_end(
+        self, phase: Path
+    ) -> None:
+        killing = phase.read_text().replace("os.kill(os.getpid(), signal.SIGKILL)", CRASH)
+        phase.write_text(killing)
+        done = self.call(phase, "out.ipynb", cwd=phase.parent)
+        assert "It said last: Fatal Python error: Segmentation fault" in done.stderr
+        assert "Current thread" not in done.stderr
+
     def call(self, *argv: object, cwd: Path) -> subprocess.CompletedProcess[str]:
         words = [*self.PLAIN, *map(str, argv)]
         return subprocess.run(words, capture_output=True, text=True, check=False, cwd=cwd)
@@ -162,6 +172,7 @@ class TestPlainCommand:
         assert "Traceback" not in done.stderr
         assert statuses(phase.parent / "out.ipynb") == ["completed", "failed", "pending"]
         assert not list((phase.parent / "elsewhere").iterdir())
+        assert "It said last" not in done.stderr, "it had no time to say anything"
         unknown = self.call(phase, "other.ipynb", "-p", "enviroment", "a", cwd=phase.parent)
         assert unknown.returncode == 2
         assert "Did you mean 'environment'" in unknown.stderr
