@@ -15,6 +15,16 @@ def does_something(function: Function) -> bool:
     return any(not _idle(item) for item in function.body)
 
 
+def says_why(function: Function) -> bool:
+    """Return whether a function that does nothing has a docstring of its own, and does not raise.
+
+    Alembic's template writes "Downgrade schema.", which is no reason.
+    """
+    docstring = ast.get_docstring(function) or "downgrade"
+    raises = any(isinstance(item, ast.Raise) for item in function.body)
+    return not raises and not docstring.strip().lower().startswith("downgrade")
+
+
 def _idle(item: ast.stmt) -> bool:
     if isinstance(item, ast.Return):
         return item.value is None or isinstance(item.value, ast.Constant)
@@ -126,6 +136,8 @@ def _text(node: ast.expr) -> str:
     match node:
         case ast.Constant(value=str(value)):
             return " ".join(value.split())
+        case ast.Call(func=ast.Attribute(value=owner, attr="format" | "replace" | "strip")):
+            return _text(owner)
         case ast.Call(args=[first, *_]):
             return _text(first)
         case ast.JoinedStr(values=[first, *_]):

@@ -203,6 +203,7 @@ def _behind(
 # --- a new revision -----------------------------------------------------------------------
 
 # A colon is a bind parameter to SQLAlchemy's text(); with a backslash before it, it is a colon.
+_KEPT = '"""Nothing: earlier revisions promise what the upgrade makes, and take it away."""'
 _RUN = 'for statement in {name}:\n        op.execute(sa.text(statement.replace(":", r"\\:")))'
 
 
@@ -225,7 +226,7 @@ def add_revision(
         doc=doc,
         statements=_statements("UPGRADE", upgrade_sql) + _statements("DOWNGRADE", downgrade_sql),
         upgrade=_RUN.format(name="UPGRADE") if upgrade_sql else "pass",
-        downgrade=_RUN.format(name="DOWNGRADE") if downgrade_sql else "pass",
+        downgrade=_RUN.format(name="DOWNGRADE") if downgrade_sql else _KEPT,
     )
     name = f"{repairs.slug(revision_id)}_{_slug(doc)}.py"
     path = _beside(tree, parse_tree(tree), down_revisions, name)

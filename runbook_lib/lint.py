@@ -64,7 +64,7 @@ def _complexity(graph: RevisionGraph) -> Iterator[Finding]:
     """Report branch points of more than two branches, and merges of more than two."""
     for item in graph.revisions:
         below = index(graph).down_children[item.revision_id]
-        for count, what in ((len(below), "branch from"), (len(item.down_revisions), "merge in")):
+        for count, what in ((len(below), "begin at"), (len(item.down_revisions), "merge in")):
             if count > BRANCHES:
                 message = f"{count} branches {what} {item.revision_id} ({item.file}); their order "
                 found = finding(
@@ -98,8 +98,8 @@ def _downgrades(graph: RevisionGraph) -> Iterator[Finding]:
             yield finding(
                 "broken-downgrade",
                 item.revision_id,
-                f"The downgrade of {item.revision_id} in {item.file} does nothing, but its upgrade "
-                f"does: {_brief(item.operations)}.",
+                f"The downgrade of {item.revision_id} in {item.file} does nothing and does not say "
+                f"why, but its upgrade does: {_brief(item.operations)}.",
             )
 
 

@@ -89,8 +89,15 @@ def _facts(name: str, text: str, module: ast.Module) -> Facts:
         doc=purpose(docstring),
         created=created(docstring),
         operations=bodies.operations(body),
-        has_downgrade="downgrade" in functions and bodies.does_something(functions["downgrade"]),
+        has_downgrade=_goes_back(functions.get("downgrade")),
         commits=bodies.commits(body, text),
+    )
+
+
+def _goes_back(downgrade: bodies.Function | None) -> bool:
+    """Return whether there is a downgrade that does something, or says why it does nothing."""
+    return downgrade is not None and (
+        bodies.does_something(downgrade) or bodies.says_why(downgrade)
     )
 
 

@@ -33,6 +33,7 @@ def test_a_good_tree_has_no_findings() -> None:
     [
         (_body("op.create_table('t')", "pass"), "broken-downgrade"),
         (_body("op.create_table('t')", "raise NotImplementedError"), "broken-downgrade"),
+        (_body("op.create_table('t')", '"""Downgrade schema."""'), "broken-downgrade"),
         ("def upgrade():\n    op.create_table('t')\n", "broken-downgrade"),
         (_body("op.get_bind().commit()"), "commits-inside"),
         (_body("op.execute('COMMIT')"), "commits-inside"),
@@ -48,6 +49,7 @@ def test_what_a_revision_does(body: str, code: str) -> None:
     "body",
     [
         _body("pass", "pass"),
+        _body("op.create_table('t')", '"""Nothing: an earlier revision drops it."""'),
         _body("op.execute('COMMENT ON TABLE t IS NULL')"),
         _body("op.execute('ROLLBACK TO SAVEPOINT s')"),
         _body("repo.commit('message')"),
