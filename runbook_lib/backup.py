@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Literal
 
+from runbook_lib import counting
 from runbook_lib.artifacts import Artifact, file_digest
 from runbook_lib.catalog import Catalog, ObjectChange, diff, snapshot
 from runbook_lib.dialect import translated
 from runbook_lib.dsn import Dsn
 from runbook_lib.errors import GateError, RunbookError
+from runbook_lib.evidence import moment
 from runbook_lib.fingerprints import SEQUENCE, TableFingerprint, fingerprints
 from runbook_lib.postgres import (
     Connection,
@@ -81,7 +84,7 @@ class Backup(Artifact):
         return tuple(f for f in self.fingerprints if not f.table.startswith(SEQUENCE))
 
 
-Progress = Callable[[str, float | None], None]
+Progress = Callable[[str], None]
 LOCK_WAIT = "60s"
 SPARE_BYTES = 64 * 2**20
 
@@ -110,12 +113,12 @@ def make_backup(
         _require_space(connection, folder, scratch)
         roles = roles_of(connection)
         with _snapshot(connection) as name:
-            report("fingerprinting every table", None)
+            report("Fingerprinting every table")
             before = fingerprints(connection)
             catalog = snapshot(connection)
             state = {**project_state, "version_table": version_table, "rows": rows}
             files = _dump(connection, dsn, folder, taken_at, name, state, report)
-        report("restoring into the clone", None)
+        report("Restoring into the clone")
         started = time.monotonic()
         clone = scratch.create("clone", like=connection)
     finally:
@@ -127,9 +130,9 @@ def make_backup(
         with suppress(RunbookError):
             scratch.drop(clone)
         raise
-    report("restored and compared", 1.0)
+    report("Restored and compared")
     return Backup(
-        taken_at=taken_at.isoformat(timespec="seconds"),
+        taken_at=moment(taken_at),
         files=files,
         fingerprints=before,
         catalog_digest=catalog.digest,
@@ -140,7 +143,7 @@ def make_backup(
     )
 
 
-def _silent(text: str, fraction: float | None) -> None:
+def _silent(text: str) -> None:
     """Report to nobody."""
 
 
@@ -227,6 +230,7 @@ def _dump(
     program = client_program("pg_dump", connection.server_version)
     common = ["--no-password", f"--snapshot={snapshot_name}", "--lock-wait-timeout=60s"]
     ((size,),) = fetch(connection, "SELECT pg_catalog.pg_database_size(current_database())")
+    report(f"Dumping a database of {counting.size(size)}; compressed, it gets smaller")
     try:
         return (
             _file(
@@ -234,14 +238,14 @@ def _dump(
                 paths["full"],
                 folder,
                 lambda path: _run_dump(
-                    program, ["--format=custom", "--compress=1", *common], dsn, path, size, report
+                    program, ["--format=custom", "--compress=1", *common], dsn, path, report
                 ),
             ),
             _file(
                 "schema",
                 paths["schema"],
                 folder,
-                lambda path: _run_dump(program, ["--schema-only", *common], dsn, path, 0, report),
+                lambda path: _run_dump(program, ["--schema-only", *common], dsn, path, report),
             ),
             _file(
                 "migration-state",
@@ -289,10 +293,8 @@ def _file(
     )
 
 
-def _run_dump(
-    program: Path, args: Sequence[str], dsn: Dsn, path: Path, size: int, report: Progress
-) -> None:
-    """Run pg_dump into ``path``, reporting the file's growth against the database's ``size``."""
+def _run_dump(program: Path, args: Sequence[str], dsn: Dsn, path: Path, report: Progress) -> None:
+    """Run pg_dump into ``path``, and report how much it has written."""
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             [str(program), *args, f"--file={path}"],
@@ -302,11 +304,13 @@ def _run_dump(
             env=client_environment(dsn),
         )
         try:
-            while process.poll() is None:
-                grown = path.stat().st_size if path.exists() else 0
-                report("dumping", min(grown / size, 0.99) if size else None)
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(0.2)
+            for pause in chain((1, 2, 4, 8, 16), repeat(30)):
+                try:
+                    process.wait(pause)
+                    break
+                except subprocess.TimeoutExpired:
+                    grown = path.stat().st_size if path.exists() else 0
+                    report(f"  {counting.size(grown)} written")
         except BaseException:
             process.kill()
             process.wait()

@@ -71,10 +71,13 @@ def _tables(where: str, proofs: Sequence[TableProof]) -> str:
     )
 
 
+def _rows(item: TableProof) -> tuple[str, str]:
+    return f"{item.rows_before:,}", f"{max(0, item.rows_after):,}"
+
+
 def _table(item: TableProof) -> tuple[str, ...]:
     return (
         f"<code>{escape(item.shown)}</code>",
-        f"{item.rows_before:,}",
-        f"{max(0, item.rows_after):,}",
+        *(("–", "–") if item.is_sequence else _rows(item)),
         word("passed") + " same values" if item.equal else word("failed") + " differs",
     )

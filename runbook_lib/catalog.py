@@ -250,12 +250,12 @@ def _without_roles(catalog: Catalog, patterns: Collection[str]) -> Catalog:
 def describe(key: str, aspects: Aspects) -> str:
     """Return the object's definition on one line, for people to read."""
     kind, _ = split(key)
-    text = _DESCRIBERS.get(kind, _describe_other)(aspects)
+    text = _DESCRIBERS.get(kind, _describe_other)(aspects) or kind
     if aspects.get("valid") == "no" or aspects.get("validated") == "no":
         text += " (INVALID)" if kind == "index" else " NOT VALID"
     if "comment" in aspects and kind != "grant":
         text += f", comment {_quoted(aspects['comment'])}"
-    return " ".join((text or kind).split())
+    return " ".join(text.split())
 
 
 def _quoted(text: str) -> str:
@@ -281,6 +281,11 @@ def _describe_definition(aspects: Aspects) -> str:
     return aspects.get("definition", "")
 
 
+def _describe_type(aspects: Aspects) -> str:
+    rest = _describe_other({name: value for name, value in aspects.items() if name != "kind"})
+    return ", ".join(filter(None, (aspects.get("kind", ""), rest)))
+
+
 def _describe_other(aspects: Aspects) -> str:
     return ", ".join(
         f"{name.replace('_', ' ')} {value}" for name, value in aspects.items() if name != "comment"
@@ -298,4 +303,5 @@ _DESCRIBERS = {
     "procedure": _describe_definition,
     "rule": _describe_definition,
     "statistics": _describe_definition,
+    "type": _describe_type,
 }

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 
+from runbook_lib.counting import count
 from runbook_lib.evidence import PhaseResult
 from runbook_lib.seal import RunRecord, Verdict
 
@@ -72,11 +73,12 @@ def trend(records: Sequence[RunRecord]) -> str:
     parts = [_column(number, item, most) for number, item in enumerate(shown)]
     width = max(len(shown), 1) * COLUMN
     used = [name for name in MARKS if any(item.verdict == name for item in shown)]
+    last = f"the last {len(shown)} runs, the oldest first" if len(shown) > 1 else "the only run"
     key = " · ".join(f"{MARKS[name]} {name}" for name in used)
     return (
         f'<figure><svg class="trend" viewBox="0 0 {width} {HEIGHT}" width="{width * 1.5:.0f}" '
         f'role="img" aria-label="{escape(_told(shown))}">{"".join(parts)}</svg>'
-        f"<figcaption>Errors found by the audit, the last {_runs(len(shown))}, oldest first. {key}"
+        f"<figcaption>Errors found by the audit, {last}. {key}"
         "</figcaption></figure>"
     )
 
@@ -84,7 +86,7 @@ def trend(records: Sequence[RunRecord]) -> str:
 def _column(number: int, item: RunRecord, most: int) -> str:
     middle = number * COLUMN + COLUMN / 2
     tall = 34 * (item.errors or 0) / max(most, 1)
-    found = "no audit" if item.errors is None else f"{item.errors} errors"
+    found = "no audit" if item.errors is None else count(item.errors, "error")
     number_above = "" if item.errors is None else str(item.errors)
     return (
         f"<g><title>{escape(item.run)}: {item.verdict}, {found}</title>"
@@ -101,10 +103,6 @@ def _told(records: Sequence[RunRecord]) -> str:
     words = []
     for (verdict, errors), runs in groupby(records, lambda item: (item.verdict, item.errors)):
         number = len(list(runs))
-        found = "without an audit" if errors is None else f"with {errors} errors found"
-        words.append(f"{_runs(number)} {verdict} {found}")
+        found = "without an audit" if errors is None else f"with {count(errors, 'error')} found"
+        words.append(f"{count(number, 'run')} {verdict} {found}")
     return f"Trend, the oldest run first: {'; '.join(words)}."
-
-
-def _runs(number: int) -> str:
-    return "1 run" if number == 1 else f"{number} runs"

@@ -21,6 +21,7 @@ from runbook_lib import (
 )
 from runbook_lib.artifacts import Artifact
 from runbook_lib.backup import Backup
+from runbook_lib.counting import count, differing
 from runbook_lib.errors import GateError, SafetyError
 from runbook_lib.exclusion import alone
 from runbook_lib.fingerprints import Place, TableFingerprint
@@ -253,10 +254,10 @@ def sentence(done: Deployment) -> str:
     if failed:
         return f"Step failed and the rest was not run: {failed[0].title}: {failed[0].error}"
     bad = [check.name for check in done.checks if not check.passed]
-    steps = "1 step" if len(done.steps) == 1 else f"{len(done.steps)} steps"
+    passed = f"{count(len(done.checks), 'check')} passed"
     return (
-        f"{steps} applied; {done.differences} objects differ; "
+        f"{count(len(done.steps), 'step')} applied; {differing(done.differences)}; "
         f"{kept(done.tables)}; "
-        + (f"failed checks: {', '.join(bad)}" if bad else f"{len(done.checks)} checks passed")
+        + (f"failed checks: {', '.join(bad)}" if bad else passed)
         + f"; version rows {', '.join(done.rows_after)}."
     )

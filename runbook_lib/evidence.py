@@ -58,7 +58,12 @@ class PhaseResult(Artifact):
 
 def now() -> str:
     """Return the time in UTC, ISO 8601, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment(datetime.now(UTC))
+
+
+def moment(time: datetime) -> str:
+    """Return a time in UTC as every artifact and event writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 from runbook_lib import deployment
 from runbook_lib.artifacts import Artifact
 from runbook_lib.backup import Backup
+from runbook_lib.counting import count, size
 from runbook_lib.errors import GateError, RunbookError, SafetyError
 from runbook_lib.evidence import PhaseStatus
 from runbook_lib.forensics import Audit
@@ -28,10 +29,6 @@ def finish(phase: Phase, artifact: Artifact) -> Any:
     return phase.conclude(artifact, sentence, status=status, error=error)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def _passed(sentence: str) -> Ending:
     return sentence, "passed", None
 
@@ -45,22 +42,22 @@ def _audit(audit: Audit) -> Ending:
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counted.items()))
     errors = sum(item.severity == "error" for item in audit.findings)
     return _passed(
-        f"{_count(len(audit.revisions), 'revision')}: {verdicts or 'none'}; "
-        f"{_count(errors, 'error')} among {_count(len(audit.findings), 'finding')}."
+        f"{count(len(audit.revisions), 'revision')}: {verdicts or 'none'}; "
+        f"{count(errors, 'error')} among {count(len(audit.findings), 'finding')}."
     )
 
 
 def _backup(backup: Backup) -> Ending:
     rows = sum(table.rows for table in backup.tables)
-    size = sum(file.size for file in backup.files)
+    files = f"{size(sum(item.size for item in backup.files))} in {count(len(backup.files), 'file')}"
     if backup.verified:
         return _passed(
-            f"{size / 1e6:.1f} MB in {len(backup.files)} files; restored and equal: "
-            f"{len(backup.tables)} tables, {rows:,} rows."
+            f"{files}; restored and equal: {count(len(backup.tables), 'table')}, "
+            f"{count(rows, 'row')}."
         )
     return _failed(
-        f"The restored clone is not what was dumped: {len(backup.differences)} objects and "
-        f"{len(backup.unequal_tables)} tables differ.",
+        f"The restored clone is not what was dumped: {count(len(backup.differences), 'object')} "
+        f"and {count(len(backup.unequal_tables), 'table')} differ.",
         "Without a backup that restores, nothing is repaired: see the differences above.",
     )
 
@@ -70,7 +67,7 @@ def _cleanup(done: Cleanup) -> Ending:
         sentence = f"Refused ({', '.join(done.refused)}): {done.reason}"
         return sentence, "refused", SafetyError(sentence, "Nothing was changed.")
     return _passed(
-        f"{done.plan.strategy}, {_count(len(done.plan.steps), 'step')}, proven on a copy of the "
+        f"{done.plan.strategy}, {count(len(done.plan.steps), 'step')}, proven on a copy of the "
         f"database; plan {done.digest[:12]}."
     )
 
@@ -98,7 +95,7 @@ def _deployment(done: Deployment) -> Ending:
 
 def _prevention(done: Prevention) -> Ending:
     sentence = (
-        f"{_count(len(done.lint), 'lint finding')}, {_count(len(done.monitor), 'monitor error')}."
+        f"{count(len(done.lint), 'lint finding')}, {count(len(done.monitor), 'monitor error')}."
     )
     if done.monitor:
         codes = ", ".join(sorted({item.code for item in done.monitor}))

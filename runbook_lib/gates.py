@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from runbook_lib.backup import Backup
 from runbook_lib.config import Environment
+from runbook_lib.counting import count
 from runbook_lib.errors import ApprovalNeeded, GateError, SafetyError
 from runbook_lib.evidence import now
 from runbook_lib.plan import Plan, Rehearsal
@@ -55,7 +56,7 @@ def checklist(facts: Facts) -> tuple[ChecklistItem, ...]:
         _item(
             "The rollback is tested",
             any(way.proven for way in facts.validation.ways_back),
-            "; ".join(f"{w.way}: {w.reason}" for w in facts.validation.ways_back),
+            "; ".join(f"{w.way}: {w.reason.rstrip('.')}" for w in facts.validation.ways_back),
             "Without a proven way back nothing is applied.",
         ),
         _item(
@@ -103,13 +104,13 @@ def _staging_item(facts: Facts) -> ChecklistItem:
         detail = f"{name}: {run.record.run} sealed as {run.record.verdict}"
         more = f", but {facts.earlier_fault}" if facts.earlier_fault else _new_files(facts)
         todo = f"Find out who changed it (runbook verify -e {name}), then run {name} again."
-        return _item(f"{name} first", not facts.earlier_fault, detail + more, todo)
+        return _item(f"First {name}", not facts.earlier_fault, detail + more, todo)
     detail = (
-        f"{name} has {len(facts.earlier)} sealed runs, none of them good for this tree"
+        f"{name} has {count(len(facts.earlier), 'sealed run')}, none of them good for this tree"
         if facts.earlier
         else f"{name} has no sealed run"
     )
-    return _item(f"{name} first", False, detail, f"Run: runbook run -e {name}")
+    return _item(f"First {name}", False, detail, f"Run: runbook run -e {name}")
 
 
 def witness(plan: Plan, earlier: Sequence[Sealed]) -> Sealed | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from runbook_lib import chart
 from runbook_lib.evidence import RunFolder
 from runbook_lib.files import atomic_write
-from runbook_lib.pages import TEMPLATES, fold, frame, table, word
+from runbook_lib.pages import TEMPLATES, fold, frame, moment, table, word
 from runbook_lib.seal import Sealed, sealed_runs
 
 FILE = "index.html"
@@ -61,7 +61,7 @@ def _environment(name: str, runs: Sequence[Sealed], left: Sequence[RunFolder]) -
     parts = [f'<h2 id="{escape(name)}">{escape(name)}</h2>', *(_open(run) for run in left)]
     if runs:
         last = runs[-1].record
-        parts.append(f"<p>Last sealed run: {word(last.verdict)}, ended {escape(last.ended)}.</p>")
+        parts.append(f"<p>Last sealed run: {word(last.verdict)}, ended {moment(last.ended)}.</p>")
         parts.append(chart.trend([run.record for run in runs]))
         rows = [_row(name, run) for run in reversed(runs)]
         parts.append(table(_HEADS, rows[:SHOWN]))

@@ -86,6 +86,12 @@ def took(seconds: float, digits: int = 1) -> str:
     return f"{seconds:,.{digits}f}&nbsp;s"
 
 
+def moment(at: str) -> str:
+    """Return a time of an artifact for people; it stays on one line."""
+    shown = escape(at.replace("T", " ").replace("Z", " UTC"))
+    return f'<time datetime="{escape(at)}">{shown}</time>'
+
+
 def missing(what: str) -> str:
     """Say in a quiet voice that something is not there."""
     return f'<p class="soft">{what}</p>'

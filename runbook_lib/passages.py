@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from runbook_lib.counting import count
 from runbook_lib.forensics import Audit, Evidence
 from runbook_lib.pages import fold, table, took, word
 from runbook_lib.plan import Plan, Step, StepResult
@@ -36,10 +37,6 @@ def found(audit: Audit) -> str:
     )
 
 
-def count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def findings(audit: Audit) -> str:
     rows = [
         (f"<code>{item.code}</code>", word(item.severity), escape(item.message))
@@ -62,7 +59,9 @@ def revisions(audit: Audit) -> str:
 
 
 def _seen(proof: Evidence) -> str:
-    return f"{proof.object}: expected {proof.expected}, found {proof.found}"
+    if proof.expected == proof.found:
+        return f"{proof.object}: {proof.found}, as expected"
+    return f"{proof.object}: expected {proof.expected}; found {proof.found}"
 
 
 def steps(plan: Plan) -> str:

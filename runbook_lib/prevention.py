@@ -47,13 +47,14 @@ def send_alerts(environment: Environment, found: Sequence[Finding]) -> tuple[str
     """Send ``found`` to the webhook and the command of ``[alerts]``; say what came of each.
 
     Both get the same JSON: ``{"environment", "findings": [...]}``, the command on its standard
-    input. Nothing is sent when nothing was found.
+    input. Nothing is sent when nothing was found; that nothing would be is said then too.
     """
     rules = environment.alerts
-    if not found:
-        return ("Nothing to alert about.",)
+    quiet = () if found else ("Nothing to alert about.",)
     if not (rules.webhook_env or rules.command):
-        return ("No alert is configured: add [alerts] to runbook.toml.",)
+        return (*quiet, "No alert is configured: add [alerts] to runbook.toml.")
+    if quiet:
+        return quiet
     body = json.dumps({"environment": environment.name, "findings": to_json(tuple(found))})
     said = []
     if rules.webhook_env:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from runbook_lib.answers import Description, Found
 from runbook_lib.config import Environment
+from runbook_lib.counting import count
 from runbook_lib.dsn import Dsn
 from runbook_lib.errors import UnreachableError
 from runbook_lib.postgres import Scratch
@@ -73,9 +74,4 @@ def some(names: Sequence[str], most: int = 3) -> str:
 
 def counted(names: Sequence[str], noun: str) -> str:
     """Count and name the first few of many."""
-    return f"{number(len(names), noun)} ({some(names)})"
-
-
-def number(count: int, noun: str) -> str:
-    """Return a count with its noun in the right number."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    return f"{count(len(names), noun)} ({some(names)})"

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from runbook_lib import postgres, unread
 from runbook_lib.config import Check
+from runbook_lib.counting import count
 from runbook_lib.dsn import Dsn
 from runbook_lib.errors import ConfigurationError, ProjectError, UnreachableError
-from runbook_lib.probing import Item, Visit, bad, good, note, number, some
+from runbook_lib.probing import Item, Visit, bad, good, note, some
 from runbook_lib.revisions import parse_tree
 
 # The project
@@ -66,14 +67,14 @@ def options(visit: Visit) -> Item:
 def files(visit: Visit) -> Item:
     assert visit.found is not None
     graph = parse_tree(visit.found.tree)
-    count = number(len(visit.found.tree.files), "revision file")
+    files = count(len(visit.found.tree.files), "revision file")
     if graph.unloadable:
         names = some([item.file for item in graph.unloadable])
-        return note(f"{count}; Alembic cannot load {names}.", "The audit says what to do about it.")
+        return note(f"{files}; Alembic cannot load {names}.", "The audit says what to do about it.")
     kind = note if graph.revisions else bad
     if visit.found.unread:
-        return kind(f"{count}; Alembic does not read {some([*visit.found.unread])}.", unread.ADVICE)
-    return good(f"{count}.") if graph.revisions else bad("There is no revision file.", EMPTY)
+        return kind(f"{files}; Alembic does not read {some([*visit.found.unread])}.", unread.ADVICE)
+    return good(f"{files}.") if graph.revisions else bad("There is no revision file.", EMPTY)
 
 
 EMPTY = "Check version_locations, or write the first revision."
@@ -122,8 +123,8 @@ def version_table(visit: Visit) -> Item:
     if lacks:
         grant = f"Run as its owner: GRANT {', '.join(lacks)} ON {name} TO {role};"
         return bad(f"{role} lacks {', '.join(lacks)} on {name}.", grant)
-    count = postgres.version_rows(visit.connection, schema, table) or ()
-    return good(f"{name} can be read and written; it has {number(len(count), 'row')}.")
+    held = postgres.version_rows(visit.connection, schema, table) or ()
+    return good(f"{name} can be read and written; it has {count(len(held), 'row')}.")
 
 
 # Checks and alerts
@@ -156,7 +157,7 @@ def checks(visit: Visit) -> Item:
             f"What these checks run is not there: {some(lost)}.",
             "Mend command or callable of [[checks]]; they run in the project's folder.",
         )
-    return good(f"{number(len(checks), 'check')}; what they run is there.")
+    return good(f"{count(len(checks), 'check')}; what they run is there.")
 
 
 def _sought(check: Check) -> str:

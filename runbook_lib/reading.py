@@ -287,6 +287,6 @@ def dump_of(phase: Phase, backup: Backup) -> Path:
     return phase.folder.path / next(item.path for item in backup.files if item.kind == "full")
 
 
-def show(text: str, fraction: float | None = None) -> None:
-    """Print one line of progress; ``fraction`` is between 0 and 1."""
-    print(text if fraction is None else f"{text} {fraction:.0%}", flush=True)
+def show(text: str) -> None:
+    """Print one line of progress."""
+    print(text, flush=True)

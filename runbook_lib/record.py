@@ -11,10 +11,11 @@ from typing import TypeVar
 
 from runbook_lib import balance, chart, passages
 from runbook_lib.backup import Backup
+from runbook_lib.counting import count, differing
 from runbook_lib.errors import RunbookError
 from runbook_lib.evidence import PhaseResult, RunFolder
 from runbook_lib.forensics import Audit
-from runbook_lib.pages import frame, missing, table, took, word
+from runbook_lib.pages import frame, missing, moment, table, took, word
 from runbook_lib.plan import Plan, Rehearsal
 from runbook_lib.promotion import Approval, Deployment
 from runbook_lib.scrub import Scrub
@@ -110,16 +111,16 @@ class _Page:
                 ("Found", passages.found(self.audit)),
             ]
         if self.plan:
-            steps = f"{self.plan.strategy}, {passages.count(len(self.plan.steps), 'step')}"
+            steps = f"{self.plan.strategy}, {count(len(self.plan.steps), 'step')}"
             facts.append(("Plan", f"{escape(steps)}, digest <code>{self.plan.digest}</code>"))
         if self.approval:
-            facts.append(("Approved", f"by {escape(self.approval.by)}, {escape(self.approval.at)}"))
+            facts.append(("Approved", f"by {escape(self.approval.by)}, {moment(self.approval.at)}"))
         if self.deployment:
             facts.append(
                 (
                     "Written",
-                    f"{self._times()}; {self.deployment.differences} objects "
-                    "differ from what the heads promise afterwards",
+                    f"{self._times()}; {differing(self.deployment.differences)} from what the "
+                    "heads promise afterwards",
                 )
             )
             facts.append(("Rows", f"{kept(self.deployment.tables)}."))
@@ -138,7 +139,9 @@ class _Page:
         begun, ended = at.get("applying", ""), at.get("applied", "")
         if not begun:
             return "at a time that the run's events do not say"
-        return f"from {escape(begun)} to {escape(ended or 'an end that was not recorded')}"
+        return (
+            f"from {moment(begun)} to {moment(ended) if ended else 'an end that was not recorded'}"
+        )
 
     # --- the questions ----------------------------------------------------------------------
 
@@ -203,7 +206,7 @@ class _Page:
         if given is None:
             return missing("Nobody: nothing was approved in this run.")
         told = (
-            f"<p>{escape(given.by)}, at {escape(given.at)} ({escape(given.how)}), the digest "
+            f"<p>{escape(given.by)}, at {moment(given.at)} ({escape(given.how)}): the digest "
             f"<code>{escape(given.digest)}</code>"
         )
         if self.plan:
@@ -261,7 +264,7 @@ class _Page:
             for item in made.files
         ]
         return (
-            f"{told}<p>The backup was taken at {escape(made.taken_at)} and restored in "
+            f"{told}<p>The backup was taken at {moment(made.taken_at)} and restored in "
             f"{made.restore_seconds:.1f} s; the restored copy "
             f"{'equals' if made.verified else 'does NOT equal'} the database.</p>"
             + table(("Backup file", "Holds", "Bytes", "SHA-256"), files)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from psycopg2 import errors as pg_errors
 
 from runbook_lib.connection import Connection
+from runbook_lib.counting import count
 from runbook_lib.fingerprints import (
     DERIVED,
     SEQUENCE,
@@ -51,6 +52,11 @@ class TableProof:
         now = f" → {self.now}" if self.now else ""
         gone = f" (gone: {', '.join(self.lost)})" if self.lost else ""
         return f"{self.table}{now}{gone}"
+
+    @property
+    def is_sequence(self) -> bool:
+        """A sequence has no rows; it is kept when it has not gone back."""
+        return self.table.startswith(SEQUENCE)
 
 
 def compare_rows(
@@ -169,10 +175,11 @@ def _position(state: str) -> tuple[int, bool]:
 
 def kept(proofs: Sequence[TableProof]) -> str:
     """Say how many tables and sequences are as they were."""
-    tables = [item for item in proofs if not item.table.startswith(SEQUENCE)]
-    others = [item for item in proofs if item.table.startswith(SEQUENCE)]
+    tables = [item for item in proofs if not item.is_sequence]
+    others = [item for item in proofs if item.is_sequence]
     good, also = sum(item.equal for item in tables), sum(item.equal for item in others)
     before, after = sum(i.rows_before for i in tables), sum(max(0, i.rows_after) for i in tables)
-    number = f"{before:,} rows" if before == after else f"{before:,} rows before, {after:,} after"
-    more = f", {also} of {len(others)} sequences" if others else ""
-    return f"{good} of {len(tables)} tables{more} are as they were ({number})"
+    number = count(before, "row") if before == after else f"{before:,} rows before, {after:,} after"
+    more = f", {also} of {count(len(others), 'sequence')}" if others else ""
+    verb = "is as it was" if len(tables) == 1 and not others else "are as they were"
+    return f"{good} of {count(len(tables), 'table')}{more} {verb} ({number})"

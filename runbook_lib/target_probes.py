@@ -13,9 +13,10 @@ from typing import Any
 
 from runbook_lib import postgres
 from runbook_lib.backup import SPARE_BYTES
+from runbook_lib.counting import count
 from runbook_lib.errors import UnreachableError
 from runbook_lib.postgres import Scratch
-from runbook_lib.probing import Item, Visit, bad, counted, good, note, number
+from runbook_lib.probing import Item, Visit, bad, counted, good, note
 from runbook_lib.programs import program_major
 from runbook_lib.project import Project
 
@@ -138,7 +139,7 @@ def reading(visit: Visit) -> Item:
             grants.append(f"GRANT SELECT ON ALL {word} IN SCHEMA {', '.join(schemas)} TO {role};")
     if lacks:
         return bad(f"{role} lacks {'; '.join(lacks)}.", f"Run as their owner: {' '.join(grants)}")
-    return good(f"{role} may read everything ({number(may['count'], 'table')}).")
+    return good(f"{role} may read everything ({count(may['count'], 'table')}).")
 
 
 def every_row(visit: Visit) -> Item:

@@ -477,6 +477,8 @@ def test_patterns_take_a_table_with_all_that_is_part_of_it(connection: Any) -> N
             "CHECK ((a > 1)) NOT VALID",
         ),
         ("table:public.t", {}, "table"),
+        ("table:public.t", {"comment": "c"}, "table, comment 'c'"),
+        ("type:public.e", {"kind": "enum"}, "enum"),
         (
             "sequence:public.s",
             {"type": "integer", "owned_by": "public.t.a"},

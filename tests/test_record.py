@@ -209,7 +209,7 @@ def test_the_questions_are_answered_in_order(folder: RunFolder) -> None:
     answers = (
         "What was wrong",
         "phantom error Recorded, never executed.",
-        "table:public.trades: expected table &lt;trades&gt;, found absent",
+        "table:public.trades: expected table &lt;trades&gt;; found absent",
         "What was planned",
         PLAN.digest,
         "CREATE TABLE trades (id integer)",
@@ -217,7 +217,7 @@ def test_the_questions_are_answered_in_order(folder: RunFolder) -> None:
         "two tables are missing",
         "SOL finality passed",
         "Who approved it",
-        "Ada Lovelace , at 2026-11-23T01:05:00Z",
+        "Ada Lovelace , at 2026-11-23 01:05:00 UTC",
         "What was done",
         "How was it before",
         "add_trading_models c8d25c64b432",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from runbook_lib.counting import count
 from runbook_lib.findings import Finding
 from runbook_lib.forensics import Audit, Drift, RevisionVerdict, Strategy
-from runbook_lib.render.display import Display, clean, count, folded, paragraph, seconds, stack
+from runbook_lib.render.display import Display, clean, folded, paragraph, seconds, stack
 from runbook_lib.render.marks import (
     EXECUTED,
     LOOKS,

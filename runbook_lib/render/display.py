@@ -147,33 +147,9 @@ def stack(*displays: Display, gap: str = "\n\n") -> Display:
     )
 
 
-def count(number: int, noun: str) -> str:
-    """Return ``number`` with its noun in the right form: 1 index, 1,200 indexes."""
-    return f"{number:,} {noun if number == 1 else plural(noun)}"
-
-
-def plural(noun: str) -> str:
-    """Return the plural of an English noun as catalogs use them."""
-    if noun.endswith(("x", "s", "ch", "sh")):
-        return f"{noun}es"
-    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
-        return f"{noun[:-1]}ies"
-    return f"{noun}s"
-
-
 def seconds(value: float) -> str:
     """Return wall time as a person reads it: 0.02 s, 12.3 s, 3 min 05 s."""
     if value < 60:
         return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes:,} min {rest:02d} s"
-
-
-def size(number: int) -> str:
-    """Return a number of bytes as a person reads it, in binary units."""
-    value, units = float(number), ("bytes", "KiB", "MiB", "GiB", "TiB")
-    for unit in units:
-        if value < 1024 or unit == units[-1]:
-            return f"{number:,} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1024
-    raise AssertionError("unreachable")

@@ -17,6 +17,7 @@ import textwrap
 import graphviz
 from graphviz.backend import dot_command
 
+from runbook_lib.counting import count
 from runbook_lib.errors import ConfigurationError
 from runbook_lib.forensics import Audit
 from runbook_lib.render.audit import _tally
@@ -26,7 +27,6 @@ from runbook_lib.render.display import (
     Display,
     cells_of,
     clean,
-    count,
     escape,
     paragraph,
     stack,

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from runbook_lib.counting import count, size
 from runbook_lib.render.audit import binding, duration, listing
 from runbook_lib.render.display import (
     Display,
     block,
-    count,
     heading,
     paragraph,
     seconds,
-    size,
     stack,
 )
 from runbook_lib.render.marks import passed_cell
 from runbook_lib.render.table import Cell, Column, table
+from runbook_lib.survival import kept
 
 if TYPE_CHECKING:
     from runbook_lib.backup import Backup
@@ -123,19 +123,20 @@ def rows(proofs: Sequence[TableProof]) -> Display:
     """Row counts and fingerprints before and after, over the columns that both have."""
     ordered = sorted(proofs, key=lambda item: (item.equal, item.table))
     equal = sum(item.equal for item in proofs)
+    tables = [item for item in proofs if not item.is_sequence]
     before, after = (
-        sum(item.rows_before for item in proofs),
-        sum(max(0, item.rows_after) for item in proofs),
+        sum(item.rows_before for item in tables),
+        sum(max(0, item.rows_after) for item in tables),
     )
     all_equal = equal == len(proofs)
     return table(
-        f"{'✓' if all_equal else '✗'} {equal:,} of {count(len(proofs), 'table')} kept "
-        "every row and every value",
+        f"{'✓' if all_equal else '✗'} {kept(proofs)}",
         ("table", "rows before", "rows after", "rows and values"),
         [
             (
-                *(Cell(item.shown, code=True), _number(item.rows_before)),
-                *(_number(max(0, item.rows_after)), passed_cell(item.equal, "equal", "differ")),
+                Cell(item.shown, code=True),
+                *_rows_of(item),
+                passed_cell(item.equal, "equal", "differ"),
             )
             for item in ordered
         ],
@@ -144,6 +145,12 @@ def rows(proofs: Sequence[TableProof]) -> Display:
         quiet_noun="tables that kept every row",
         empty="There is no table whose rows could be compared.",
     )
+
+
+def _rows_of(item: TableProof) -> tuple[Cell, Cell]:
+    if item.is_sequence:
+        return Cell("–", number=True), Cell("–", number=True)
+    return _number(item.rows_before), _number(max(0, item.rows_after))
 
 
 def _number(value: int) -> Cell:
@@ -229,8 +236,8 @@ def watch(lines: Sequence[str]) -> Display:
 
 
 def alerts(rules: Sequence[str]) -> Display:
-    """The alert rules, one a line."""
-    return listing(rules, count(len(rules), "alert rule"), "No alert is configured.")
+    """What came of each alert rule, one a line."""
+    return listing(rules, "Alerts, and what came of them", "No alert is configured.")
 
 
 def schedule(snippets: Mapping[str, str]) -> Display:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from runbook_lib.counting import count
 from runbook_lib.render.audit import binding, duration, listing
 from runbook_lib.render.display import (
     PRE,
@@ -13,9 +15,9 @@ from runbook_lib.render.display import (
     Display,
     block,
     clean,
-    count,
     escape,
     fit,
+    folded,
     heading,
     paragraph,
     stack,
@@ -136,8 +138,9 @@ def _step(number: int, item: Step) -> Display:
         "✓ transactional" if item.transactional else "! not transactional",
         "✓ reversible" if item.reversible else "! not reversible",
         f"lock: {item.lock or 'none'}",
-        f"answers: {', '.join(item.answers) or 'nothing'}",
     ]
+    if item.answers:
+        facts.append(f"answers: {', '.join(item.answers)}")
     if item.revisions:
         facts.append(f"revisions: {', '.join(item.revisions)}")
     if item.rows_before or item.rows_after:
@@ -175,9 +178,18 @@ def patch(text: str) -> Display:
     """The unified diff of the project's files; additions and removals keep their + and -."""
     if not text.strip():
         return paragraph("No file of the project changes.", "good")
-    lines = "\n".join(map(_patch_line, clean(text).splitlines()))
     caption = heading("File edits, as a patch that git apply accepts")
-    return Display(f'{caption.html}<pre style="{PRE}">{lines}</pre>', clean(text).rstrip("\n"))
+    files = re.split(r"(?m)^(?=diff --git )", clean(text))
+    return Display(caption.html + "".join(map(_patch_file, files)), clean(text).rstrip("\n"))
+
+
+def _patch_file(text: str) -> str:
+    """One file's diff; a long one is folded, under its name and how many lines it is."""
+    lines = text.splitlines()
+    shown = f'<pre style="{PRE}">{chr(10).join(map(_patch_line, lines))}</pre>' if lines else ""
+    if len(lines) <= PREVIEW_LINES:
+        return shown
+    return folded(f"{lines[0]}: {len(lines):,} lines", Display(shown, ""))
 
 
 def _patch_line(line: str) -> str:

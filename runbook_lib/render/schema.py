@@ -6,8 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from runbook_lib.catalog import parts
+from runbook_lib.counting import count, differing, plural
 from runbook_lib.forensics import Comparison
-from runbook_lib.render.display import Display, count, paragraph, plural
+from runbook_lib.render.display import Display, paragraph
 from runbook_lib.render.marks import STATUSES, rank, status_cell
 from runbook_lib.render.table import Cell, Column, table
 
@@ -78,14 +79,14 @@ def differences(items: Sequence[Comparison]) -> Display:
 
     What belongs to a wholly missing (or extra) table or enum is counted in its own row.
     """
-    differing = [item for item in items if item.status != "equal"]
-    if not differing:
+    wrong = [item for item in items if item.status != "equal"]
+    if not wrong:
         return paragraph("✓ No difference: the database has what the heads promise.", "good")
-    folded = _fold(differing)
-    tally = Counter(item.status for item in differing)
+    folded = _fold(wrong)
+    tally = Counter(item.status for item in wrong)
     counts = [f"{tally[name]:,} {name}" for name in STATUSES if name in tally]  # type: ignore[index]
     return table(
-        f"✗ {count(len(differing), 'object')} differ: {', '.join(counts)}",
+        f"✗ {differing(len(wrong))}: {', '.join(counts)}",
         ("table", "kind", "object", "status", "expected", "found", Column("made by", True)),
         [_difference_row(item, with_it) for item, with_it in folded],
     )

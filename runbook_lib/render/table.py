@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -197,11 +198,16 @@ def _html_text(cell: Cell) -> str:
             f'border-top:9px solid {EDGES["note"]}"></div></div>'
         )
     text = escape(cell.text).replace("\n", "<br>")
-    text = f"<code>{text}</code>" if cell.code and cell.text else text
+    text = f"<code>{_breakable(text)}</code>" if cell.code and cell.text else text
     if not cell.rest:
         return text
     rest = escape(cell.rest).replace("\n", "<br>")
     return f"<details><summary>{text}</summary>{rest}</details>"
+
+
+def _breakable(markup: str) -> str:
+    """Let a long name break after its dots, slashes and underscores, where people read a break."""
+    return re.sub(r"(?<=[\w)][._/])(?=\w)", "<wbr>", markup)
 
 
 def _style(align: str = "left") -> str:
