@@ -224,7 +224,9 @@ def verify(
     else:
         for result in results:
             click.echo(f"{'✓' if result.ok else '✗'} {result.sentence}")
-        if not expect:
+        if not all(result.ok for result in results):
+            click.echo(verification.advice(folder, environment))
+        elif not expect:
             click.echo(verification.caveat(folder, environment, key))
     sys.exit(0 if all(result.ok for result in results) else 1)
 

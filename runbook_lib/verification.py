@@ -88,14 +88,30 @@ def _expected(
     return VerifyResult(name=digest, ok=False, sentence=f"{digest[:12]}: {words}")
 
 
+def advice(outputs: Path, environment: str | None = None) -> str:
+    """Say what to do about runs that are not good."""
+    homes = _homes(outputs, environment)
+    left = {home.name for home in homes if any(not run.sealed for run in RunFolder.all(home))}
+    close = " or ".join(f"runbook seal -e {name}" for name in sorted(left))
+    return (
+        "What is marked ✗ proves nothing as it stands. Compare it with a copy that was kept elsewhere "
+        "(CI keeps artifacts), and find out who could write here."
+        + (
+            f" A run that was only not sealed yet goes on, or is closed with: {close}"
+            if left
+            else ""
+        )
+    )
+
+
 def caveat(outputs: Path, environment: str | None = None, key: str = "") -> str:
     """Say what no archive can tell of itself, and which digests to keep elsewhere for that."""
     heads = {home.name: _head(home) for home in _homes(outputs, environment)}
     pins = [f"{name} {head.sha256}" for name, head in sorted(heads.items()) if head]
-    rewriting = "" if _public_key(key) else "nor a chain that was rewritten as a whole (sign it), "
+    rewriting = "" if _public_key(key) else ", or that all of it was rewritten (sign it)"
     return (
-        f"An archive cannot tell that its newest runs were dropped, {rewriting}from itself. Keep "
-        "its last digests elsewhere, and give them to --expect: " + ", ".join(pins)
+        f"No archive can show by itself that its newest runs were dropped{rewriting}. Keep its last "
+        "digests elsewhere, and give them to --expect: " + ", ".join(pins)
     )
 
 
@@ -186,17 +202,17 @@ def _file_fault(run: Sealed) -> str:
         return error.message.rstrip(".")
     missing = sorted(set(run.files) - present)
     if missing:
-        return f"{_named(missing)} missing"
+        return f"{_named(missing, 'is', 'are')} missing"
     extra = sorted(present - set(run.files))
     if extra:
-        return f"{_named(extra)} not in the seal: added after it"
+        return f"{_named(extra, 'is', 'are')} not in the seal: added after it"
     changed = [n for n, sha in sorted(run.files.items()) if file_digest(run.folder.path / n) != sha]
-    return f"{_named(changed)} changed after it was sealed" if changed else ""
+    return f"{_named(changed, 'was', 'were')} changed after the seal" if changed else ""
 
 
-def _named(files: list[str]) -> str:
+def _named(files: list[str], one: str, several: str) -> str:
     shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-    return f"{shown} {'is' if len(files) == 1 else 'are'}"
+    return f"{shown} {one if len(files) == 1 else several}"
 
 
 def _signature_fault(run: Sealed, key: Ed25519PublicKey | None) -> str:

@@ -235,7 +235,7 @@ class TestVerify:
     @pytest.mark.parametrize(
         ("tamper", "sentence"),
         [
-            (lambda path: (path / "02_audit.json").write_text("{}"), "02_audit.json is changed"),
+            (lambda path: (path / "02_audit.json").write_text("{}"), "02_audit.json was changed"),
             (lambda path: (path / "repair.patch").unlink(), "repair.patch is missing"),
             (lambda path: (path / "more.txt").touch(), "more.txt is not in the seal"),
             (lambda path: (path / "run.json").unlink(), "its run.json is gone"),

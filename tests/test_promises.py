@@ -163,7 +163,7 @@ class TestGoingBack:
         deployed.run = "new"
         deployed.__post_init__()
         try:
-            with pytest.raises(SafetyError, match=r"repair\.patch is changed after it was sealed"):
+            with pytest.raises(SafetyError, match=r"repair\.patch was changed after the seal"):
                 deployed.go_back("restore")
         finally:
             patch.write_text(text)

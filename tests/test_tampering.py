@@ -245,6 +245,14 @@ class TestExpected:
         plain = CliRunner().invoke(cli.main, call)
         assert plain.exit_code == 0
         assert f"staging {rewrites[1].sha256}" in plain.output
+        (rewrites[0].folder.path / "plan.json").write_text("{}")
+        bad = CliRunner().invoke(cli.main, call)
+        assert "plan.json was changed after the seal." in bad.output
+        assert bad.output.splitlines()[-1].startswith("What is marked ✗ proves nothing")
+        assert rewrites[1].sha256 not in bad.output, "no digest of a bad archive is worth keeping"
+        RunFolder.open(environment, "new")
+        bad = CliRunner().invoke(cli.main, call)
+        assert bad.output.rstrip().endswith("closed with: runbook seal -e staging")
         wrong = CliRunner().invoke(cli.main, [*call, "--expect", rewrites[2].sha256])
         assert wrong.exit_code == 1
         with pytest.raises(ConfigurationError, match="no digest to expect"):
