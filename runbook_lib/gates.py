@@ -68,18 +68,25 @@ def checklist(facts: Facts) -> tuple[ChecklistItem, ...]:
         _item(
             "The backup is verified",
             facts.backup.verified and facts.backup_intact,
-            f"taken {facts.backup.taken_at}, restored in {facts.backup.restore_seconds:.1f} s, "
-            + ("equal to the database" if facts.backup.verified else "NOT equal to the database"),
+            _backup(facts),
             "Run 01_backup again.",
         ),
         _item(
             "Nothing changed since the audit",
             not facts.stale,
             facts.stale or "schema, version rows and tree are as they were audited",
-            "The plan is stale: run again from 00.",
+            f"The plan is stale. Run: runbook run -e {facts.environment.name}",
         ),
         _staging_item(facts),
     )
+
+
+def _backup(facts: Facts) -> str:
+    told = f"taken {facts.backup.taken_at}, restored in {facts.backup.restore_seconds:.1f} s, "
+    if not facts.backup.verified:
+        return f"{told}NOT equal to the database"
+    whole = "" if facts.backup_intact else "; but its files are gone, or were changed since"
+    return f"{told}equal to the database{whole}"
 
 
 def _item(name: str, passed: bool, detail: str, todo: str) -> ChecklistItem:

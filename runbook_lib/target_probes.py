@@ -155,6 +155,12 @@ def every_row(visit: Visit) -> Item:
 
 
 def repairing(visit: Visit) -> Item:
+    ((standby,),) = postgres.fetch(visit.connection, "SELECT pg_catalog.pg_is_in_recovery()")
+    if standby:
+        return bad(
+            "The server is a standby: it can be audited and backed up, not repaired.",
+            "Before 05_deployment: let the environment's address name the primary.",
+        )
     may = _may(visit)
     lacks, todo = [], []
     if may["closed"]:

@@ -21,6 +21,8 @@ from runbook_lib.cli import main
 from runbook_lib.config import Alerts, Check, Environment, ProjectSettings
 from runbook_lib.doctor import Item, examine, exit_code, report
 from runbook_lib.dsn import Dsn
+from runbook_lib.errors import SafetyError
+from runbook_lib.exclusion import alone
 from runbook_lib.postgres import EmbeddedServer
 from runbook_lib.project import Project
 from tests.conftest import execute
@@ -93,6 +95,20 @@ def test_a_healthy_environment_is_all_good_and_left_as_it_was(
     assert report("staging", items.values()).splitlines()[-1].startswith("staging is ready")
     assert not (tmp_path / "outputs").exists()
     assert left_over(server) == []
+
+
+def test_a_standby_is_told_at_once_and_never_written(tmp_path: Path) -> None:
+    server = EmbeddedServer.start(tmp_path / "data", durable=True)
+    server.stop()
+    (server.folder / "standby.signal").touch()
+    try:
+        standby = EmbeddedServer.start(tmp_path / "data", durable=True).dsn("postgres")
+        item = examined(environment_of(tmp_path, standby))["repairing"]
+        assert (item.status, item.detail.partition(":")[0]) == ("bad", "The server is a standby")
+        with pytest.raises(SafetyError, match="it is a standby"), alone(standby, "staging"):
+            pytest.fail("a standby was to be written")
+    finally:
+        server.destroy()
 
 
 def left_over(server: EmbeddedServer) -> list[str]:

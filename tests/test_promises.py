@@ -271,7 +271,7 @@ class TestGates:
         data = dump.read_bytes()
         dump.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
         try:
-            with pytest.raises(GateError, match="The backup is verified"):
+            with pytest.raises(GateError, match="its files are gone, or were changed since"):
                 journey.deploy()
         finally:
             dump.write_bytes(data)
