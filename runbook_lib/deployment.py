@@ -22,7 +22,7 @@ from runbook_lib import (
 from runbook_lib.artifacts import Artifact
 from runbook_lib.backup import Backup
 from runbook_lib.counting import count, differing
-from runbook_lib.errors import GateError, SafetyError
+from runbook_lib.errors import ApprovalNeeded, GateError, SafetyError
 from runbook_lib.exclusion import alone
 from runbook_lib.fingerprints import Place, TableFingerprint
 from runbook_lib.plan import Plan
@@ -121,9 +121,18 @@ def require_approval(
     return approval
 
 
-def deploy(phase: Phase, approval: Approval) -> Deployment:
-    """Apply the approved plan to the target, under a lock and with time limits."""
+def deploy(phase: Phase, approval: Approval | None) -> Deployment:
+    """Apply the approved plan to the target, under a lock and with time limits.
+
+    Raises ApprovalNeeded where the gate was passed over, SafetyError for another plan's approval.
+    """
     plan = phase.read("plan", Plan)
+    if approval is None:
+        raise ApprovalNeeded(
+            f"Nothing was written: of the plan {plan.digest[:12]}, which has "
+            f"{count(len(plan.steps), 'step')}, no approval was given in this notebook.",
+            "Run the gate's cell first.",
+        )
     gates.require_for(approval, phase.environment, plan.digest)
     done = applied(phase)
     if done:

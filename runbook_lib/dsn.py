@@ -184,12 +184,13 @@ def solid_forms(secret: str, names: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the forms that no ordinary text has by chance, also where its lines are joined.
 
     The encoded ones of any secret that is not weak; the secret itself when it has ten characters
-    or more of three kinds (small and capital letters, digits, others).
+    or more of three kinds (small and capital letters, digits, others), or fourteen of two.
     """
     if is_weak(secret, names):
         return ()
     kinds = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
-    mixed = sum(any(map(kind, secret)) for kind in kinds) >= 3 and len(secret) >= 10
+    had = sum(any(map(kind, secret)) for kind in kinds)
+    mixed = (had >= 3 and len(secret) >= 10) or (had >= 2 and len(secret) >= 14)
     return (*sorted(_encoded(secret.encode())), *((secret,) if mixed else ()))
 
 

@@ -30,31 +30,55 @@ _OPENERS: Mapping[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xf
 
 
 def decoded(text: str) -> Iterator[str]:
-    """Yield the text, and what it reads as without colours, markup and escapes."""
+    """Yield the text, and what it reads as without colours, markup and escapes.
+
+    Layer by layer: what is an escape within a secret must not be undone with what is around it.
+    """
     yield text
     seen = text
     for _ in range(_DEPTH):
-        plain = _plainer(seen)
-        if plain == seen:
+        before = seen
+        for layer in _LAYERS:
+            plain = layer(seen)
+            if plain != seen:
+                yield (seen := plain)
+        if seen == before:
             break
-        yield (seen := plain)
     for found in _INLINE.findall(text):
         yield from decoded(_unpacked(found))
 
 
-def _plainer(text: str) -> str:
-    """Take one layer off, whatever the text is wrapped in."""
-    if "\x1b" in text:
-        text = ANSI.sub("", text)
-    if "<" in text:
-        text = _TAG.sub("", text)
-    if "&" in text and _ENTITY.search(text):
-        text = html.unescape(text)
-    if "%" in text and _PERCENT.search(text):
-        text = unquote(text, errors="replace")
-    if "\\" in text:
-        text = _ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
-    return text
+def _without_colours(text: str) -> str:
+    return ANSI.sub("", text) if "\x1b" in text else text
+
+
+def _without_tags(text: str) -> str:
+    return _TAG.sub("", text) if "<" in text else text
+
+
+def _without_entities(text: str) -> str:
+    return html.unescape(text) if "&" in text and _ENTITY.search(text) else text
+
+
+def _without_percents(text: str) -> str:
+    return unquote(text, errors="replace") if "%" in text and _PERCENT.search(text) else text
+
+
+def _without_escapes(text: str) -> str:
+    """UTF-16 leaves a NUL after each letter, which is dropped."""
+    if "\\" not in text:
+        return text
+    plain = _ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
+    return plain.replace("\0", "")
+
+
+_LAYERS = (
+    _without_colours,
+    _without_tags,
+    _without_entities,
+    _without_percents,
+    _without_escapes,
+)
 
 
 def _unpacked(encoded: str) -> str:

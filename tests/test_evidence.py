@@ -77,6 +77,7 @@ SPELLINGS: Mapping[str, Callable[[str], str]] = {
         + base64.b64encode(f"<svg>{html.escape(s)}</svg>".encode()).decode()
     ),
     "utf-16": lambda s: "".join(f"{letter}\0" for letter in s),
+    "utf-16 in Python": lambda s: repr(s.encode("utf-16le")),
 }
 
 
@@ -333,6 +334,15 @@ class TestSecrets:
             seal(folder, verdict="failed", phases=[], scrub=scrub_for(environment))
         assert form not in str(caught.value)
         assert not folder.sealed
+
+    @pytest.mark.parametrize("secret", ["hunter2longenough", "it's\"Pä55\\w0rd%20!"])
+    def test_plain_secrets_and_those_that_hold_escapes_are_found_too(
+        self, environment: Environment, monkeypatch: pytest.MonkeyPatch, secret: str
+    ) -> None:
+        monkeypatch.setenv("PGPASSWORD", secret)
+        scrub = scrub_for(environment)
+        for name in ("html numbers", "html spans", "broken line", "colours", "adjacent strings"):
+            assert scrub.leaks(SPELLINGS[name](secret)), name
 
     @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zipped, tarred])
     def test_a_compressed_file_is_read_through(

@@ -399,6 +399,9 @@ def test_production_waits_for_a_person_who_names_the_digest(
     page = open_page("production")
     stopped(page, "05_deployment", at="gate-2", says=f"The plan {digest} for production waits")
     notebook = Notebook(page, "05_deployment.ipynb")
+    for cell in ("parameters-1", "setup-1"):
+        notebook.run(cell)
+    assert "Run the gate's cell first." in sentence_of(notebook.run("apply-2"))
     notebook.write("parameters-1", 'approve: str = ""', 'approve: str = "0123456789abcdef"')
     notebook.run_all()
     assert "is approved, but the plan's is" in sentence_of(notebook.cell("gate-2"))

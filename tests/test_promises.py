@@ -231,6 +231,10 @@ class TestGates:
             with pytest.raises(SafetyError, match="Nothing was done"):
                 journey.deploy(approve=wrong, by="a tester")
 
+    def test_a_gate_that_was_passed_over_is_refused(self, journey: Journey) -> None:
+        with pytest.raises(ApprovalNeeded, match=r"which has \d steps?, no approval was given"):
+            phases.deploy(journey.phase("05_deployment"), None)
+
     @pytest.mark.parametrize(
         ("disturb", "mend", "reason"),
         [
