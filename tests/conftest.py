@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -16,6 +17,12 @@ from faults.worlds import Workshop
 from runbook_lib.dsn import Dsn
 from runbook_lib.postgres import Cluster, EmbeddedServer, Scratch
 from runbook_lib.programs import EMBEDDED_BIN, program_major
+
+
+def pytest_configure() -> None:
+    """Who starts the tests with nohup, or in the background of a script, has signals ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -198,9 +198,10 @@ def test_an_unknown_phase_is_refused_before_a_run_begins(config: str) -> None:
     assert not (Path(config).parent / "outputs").exists()
 
 
-def sleeping(config: str) -> subprocess.Popen[str]:
-    """Start a run whose notebook sleeps, in a process of its own."""
+def sleeping(config: str, ignored: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    """Start a run whose notebook sleeps, in a process of its own, some signals ignored."""
     code = (
+        f"import signal; [signal.signal(getattr(signal, n), signal.SIG_IGN) for n in {ignored!r}]\n"
         "import sys; from pathlib import Path; from runbook_lib import runner\n"
         "done = runner.run('staging', config=sys.argv[1], phases=('sleeps',),"
         " notebooks=Path(sys.argv[2]))\n"
@@ -233,6 +234,22 @@ def test_a_signal_ends_the_run_in_order_and_the_next_one_settles_it(
     assert statuses(notebook)[-2:] == ["failed", "pending"]
     run(config, TINY[:1])
     assert read_sealed(folder).record.verdict == "interrupted"
+
+
+def test_a_run_under_nohup_goes_on_until_it_is_told_to_end(
+    config: str, environment: Environment
+) -> None:
+    process = sleeping(config, ignored=("SIGHUP", "SIGINT"))
+    notebook = wait_for_sleep(environment)
+    for number in (signal.SIGHUP, signal.SIGINT):
+        process.send_signal(number)
+    time.sleep(0.5)
+    assert statuses(notebook)[-2:] == ["running", "pending"]
+    process.send_signal(signal.SIGTERM)
+    shown, _ = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "SIGTERM ended the run in cell" in shown
+    assert statuses(notebook)[-2:] == ["failed", "pending"]
 
 
 def test_a_runner_that_is_killed_leaves_a_record_that_the_next_run_settles(
