@@ -94,8 +94,8 @@ def advice(outputs: Path, environment: str | None = None) -> str:
     left = {home.name for home in homes if any(not run.sealed for run in RunFolder.all(home))}
     close = " or ".join(f"runbook seal -e {name}" for name in sorted(left))
     return (
-        "What is marked ✗ proves nothing as it stands. Compare it with a copy that was kept elsewhere "
-        "(CI keeps artifacts), and find out who could write here."
+        "What is marked ✗ proves nothing as it stands. Compare it with a copy that was kept "
+        "elsewhere (CI keeps artifacts), and find out who could write here."
         + (
             f" A run that was only not sealed yet goes on, or is closed with: {close}"
             if left
@@ -110,8 +110,8 @@ def caveat(outputs: Path, environment: str | None = None, key: str = "") -> str:
     pins = [f"{name} {head.sha256}" for name, head in sorted(heads.items()) if head]
     rewriting = "" if _public_key(key) else ", or that all of it was rewritten (sign it)"
     return (
-        f"No archive can show by itself that its newest runs were dropped{rewriting}. Keep its last "
-        "digests elsewhere, and give them to --expect: " + ", ".join(pins)
+        f"No archive can show by itself that its newest runs were dropped{rewriting}. Keep its "
+        "last digests elsewhere, and give them to --expect: " + ", ".join(pins)
     )
 
 
