@@ -86,6 +86,11 @@ def drawn(name: str, audit: Audit) -> Any:
     )
 
 
+CUT_CARDS = """() => [...document.querySelectorAll('.wide:has(table.cards)')]
+  .filter((box) => innerWidth < 700 && box.scrollWidth > box.clientWidth)
+  .map((box) => box.getAttribute('aria-label'))"""
+
+
 class Viewer:
     """Chromium without a network; it remembers what pages asked for and complained about."""
 
@@ -111,6 +116,7 @@ class Viewer:
         assert size[0] <= size[1], self.page.url
         self.page.mouse.wheel(500, 0)
         assert self.page.evaluate("() => scrollX") == 0
+        assert self.page.evaluate(CUT_CARDS) == [], "a card is read, and not scrolled"
 
     def require_accessible(self) -> None:
         from axe_playwright_python.sync_playwright import Axe

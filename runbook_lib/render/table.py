@@ -183,14 +183,14 @@ def _html_cell(cell: Cell, *, header: bool, wide: bool, bold: bool) -> str:
     if cell.tone is not None:
         style += f";background:{TINTS[cell.tone]};border-left:3px solid {EDGES[cell.tone]}"
     weight = "bold" if bold else "normal"
-    text = _html_text(cell)
+    text = _html_text(cell, breakable=cell.code or wide)
     if header:
         place = f' id="{escape(cell.anchor)}"' if cell.anchor else ""
         return f'<th scope="row"{place} style="{style};font-weight:{weight}">{text}</th>'
     return f'<td style="{style}">{f"<b>{text}</b>" if bold else text}</td>'
 
 
-def _html_text(cell: Cell) -> str:
+def _html_text(cell: Cell, breakable: bool) -> str:
     if cell.bar:
         return (
             f'<div style="width:10em"><div style="margin-left:{cell.bar[0]:.1%};'
@@ -198,10 +198,11 @@ def _html_text(cell: Cell) -> str:
             f'border-top:9px solid {EDGES["note"]}"></div></div>'
         )
     text = escape(cell.text).replace("\n", "<br>")
-    text = f"<code>{_breakable(text)}</code>" if cell.code and cell.text else text
+    text = _breakable(text) if breakable else text
+    text = f"<code>{text}</code>" if cell.code and cell.text else text
     if not cell.rest:
         return text
-    rest = escape(cell.rest).replace("\n", "<br>")
+    rest = _breakable(escape(cell.rest).replace("\n", "<br>"))
     return f"<details><summary>{text}</summary>{rest}</details>"
 
 
