@@ -7,7 +7,7 @@ this order, and the first that proves right is offered.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from runbook_lib import artifacts, auditing, branches, ddl, definitions, losses, versions
 from runbook_lib import graph as graphs
@@ -24,6 +24,7 @@ from runbook_lib.refusals import refusals
 from runbook_lib.revisions import parse_tree
 from runbook_lib.situation import Refusal, Situation
 from runbook_lib.steps import (
+    answering,
     corrective_doc,
     drop_empty,
     dropped,
@@ -44,8 +45,7 @@ CORRECTIVE = "corrective_"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What every strategy needs: the final tree, who ran, who did not and who half did, and the
-    codes of what the audit found."""
+    """What every strategy needs: the final tree, who ran or half did, the findings' codes."""
 
     situation: Situation
     tree: SourceTree
@@ -85,6 +85,7 @@ def _draft(situation: Situation) -> Draft:
     tree = apply_edits(loadable, joined.edits)
     graph = branches.restrict(parse_tree(tree), situation.target)
     judged = situation.drawn.verdicts
+    audit = auditing.build_audit(situation.seen, situation.drawn)
     done = {name for name, verdict in judged.items() if ran(verdict)}
     partly = {name for name, verdict in judged.items() if verdict.executed == "partly"}
     return Draft(
@@ -95,9 +96,7 @@ def _draft(situation: Situation) -> Draft:
         done=_closed_over_empty(graph, done, judged),
         partly=frozenset(partly),
         edits=combine(situation.repair.edits, joined.edits),
-        found=frozenset(
-            item.code for item in auditing.build_audit(situation.seen, situation.drawn).findings
-        ),
+        found=frozenset(item.code for item in audit.findings),
     )
 
 
@@ -229,7 +228,6 @@ def _corrective_plan(draft: Draft) -> Plan | None:
         down_revisions=followed,
         doc=corrective_doc(shared),
         upgrade_sql=sql,
-        downgrade_sql=(),
     )
     steps += [*_set_rows(draft, heads), run_corrective(name, shared, sql), *later]
     after = tuple(head for head in heads if head not in followed)
@@ -368,12 +366,6 @@ def _set_rows(draft: Draft, rows: tuple[str, ...]) -> list[Step]:
     ]
 
 
-def _answering(step: Step, found: Collection[str]) -> Step:
-    """A step that can answer several findings answers those that there are."""
-    there = tuple(code for code in step.answers if code in found)
-    return replace(step, answers=there) if len(step.answers) > 1 else step
-
-
 def _plan(
     draft: Draft,
     strategy: StrategyName,
@@ -386,7 +378,7 @@ def _plan(
     situation = draft.situation
     final = apply_edits(draft.tree, extra)
     edits = combine(draft.edits, extra)
-    steps = [_answering(step, draft.found) for step in steps]
+    steps = [answering(step, draft.found) for step in steps]
     answers = (*situation.repair.answers, *(code for step in steps for code in step.answers))
     if edits:
         steps = [edit_files(edits, situation.repair.answers), *steps]

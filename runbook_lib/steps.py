@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from runbook_lib import ddl
 from runbook_lib.catalog import Catalog, parts, split, table_of
@@ -121,6 +122,12 @@ def validate_constraint(name: str, table: str) -> Step:
         lock=f"SHARE UPDATE EXCLUSIVE on {table}",
         answers=("not-valid-constraint",),
     )
+
+
+def answering(step: Step, found: Collection[str]) -> Step:
+    """A step that can answer several findings answers those that there are."""
+    there = tuple(code for code in step.answers if code in found)
+    return replace(step, answers=there) if len(step.answers) > 1 else step
 
 
 def _reverse(statements: Sequence[Statement]) -> tuple[str, ...]:
