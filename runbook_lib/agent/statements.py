@@ -22,6 +22,23 @@ WRITES = re.compile(
 ROW_WORDS = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE")
 HARMLESS = (*ROW_WORDS, "SET", "RESET", "SHOW", "SELECT", "WITH", "VALUES", "TABLE", "EXPLAIN",
             "SAVEPOINT", "RELEASE", "LOCK")  # fmt: skip
+# What stands before a bracket and changes no row: PostgreSQL's own functions that questions use,
+# types, and words of the language. Another function may do anything.
+CALL = re.compile(r'((?:(?:"[^"]+"|[\w$]+)\s*\.\s*)*(?:"[^"]+"|[\w$]+))\s*\(')
+OWN = re.compile(
+    r"(?:pg_catalog\.|information_schema\.)?(?:pg_\w+|to_\w+|json\w*|array\w*|regexp_\w+|string_\w+|"
+    r"quote_\w+|current_\w+|has_\w+|generate_\w+|substr\w*|date_\w+|make_\w+|bool_\w+|row\w*|"
+    r"\w*trim|all|and|any|as|avg|between|bit|by|case|cast|char\w*|coalesce|concat\w*|col_description|"
+    r"count|decimal|distinct|else|every|except|exists|extract|filter|first_value|float|format\w*|from|"
+    r"gen_random_uuid|greatest|group|having|in|intersect|interval|is|join|lag|last_value|lateral|lead|"
+    r"least|left|length|like|lower|materialized|max|md5|min|not|now|nextval|nullif|numeric|"
+    r"obj_description|oidvectortypes|on|only|or|order|over|overlay|partition|position|rank|replace|"
+    r"returning|right|round|select|set_config|setval|shobj_description|some|split_part|sum|then|time|"
+    r"timestamp\w*|timezone|union|unnest|upper|using|uuid\w*|values|varchar|version|when|where|with|"
+    r"within|ilike)",
+    re.I,
+)
+IN_A_BLOCK = re.compile(r"\b(?:PERFORM|CALL|SELECT)\s+(?=[^\s(]+\s*\()[^;]*", re.I)
 ENDINGS = ("COMMIT", "END", "ROLLBACK", "ABORT")
 
 
@@ -50,9 +67,18 @@ def touches_rows(statement: str) -> bool:
         first = word(part)
         if first in ROW_WORDS or (first in ("WITH", "EXPLAIN") and WRITES.search(part)):
             return True
-        if first == "DO" and WRITES.search(COMMENTS.sub(" ", statement)):
+        if first in ("SELECT", "WITH", "VALUES", "CALL") and calls_foreign(part):
+            return True
+        body = COMMENTS.sub(" ", statement) if first == "DO" else ""
+        if WRITES.search(body) or any(map(calls_foreign, IN_A_BLOCK.findall(body))):
             return True
     return False
+
+
+def calls_foreign(part: str) -> bool:
+    """Say whether a part calls a function that may be anybody's, and so may change rows."""
+    names = (re.sub(r'[\s"]', "", name) for name in CALL.findall(part))
+    return any(not OWN.fullmatch(name) for name in names)
 
 
 def may_change_schema(statement: str) -> bool:
@@ -62,7 +88,7 @@ def may_change_schema(statement: str) -> bool:
         if first not in HARMLESS:
             return True
         if first in ("SELECT", "WITH", "TABLE", "EXPLAIN", "VALUES"):
-            reads_catalog = "pg_catalog." in part
+            reads_catalog = "pg_catalog." in part and not calls_foreign(part)
             if re.search(r"\bINTO\b", part, re.I) or ("(" in part and not reads_catalog):
                 return True
     return False
@@ -122,8 +148,13 @@ def simple_tables(statement: str) -> list[tuple[str, str]] | None:
 
 
 def is_reflection(statement: str) -> bool:
-    """SQLAlchemy's own questions to the catalog are no part of what a revision does."""
-    return statement.lstrip()[:6].upper() == "SELECT" and "pg_catalog." in statement
+    """SQLAlchemy's own questions to the catalog are no part of what a revision does.
+
+    A question that calls somebody's function is: the function may change anything.
+    """
+    if statement.lstrip()[:6].upper() != "SELECT" or "pg_catalog." not in statement:
+        return False
+    return len(pieces := parts(statement)) == 1 and not calls_foreign(pieces[0])
 
 
 def asks_catalog(statement: str) -> bool:

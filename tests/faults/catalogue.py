@@ -81,6 +81,14 @@ def truth(world: World, *codes: str, end: str = "repaired", **changed: str) -> T
     )
 
 
+TAGS = Rev(
+    id="z9_tags",
+    doc="Tags",
+    up=("CREATE TABLE tags (id serial PRIMARY KEY, tag text)",),
+    down=("DROP TABLE tags",),
+)
+
+
 # --- nothing wrong ------------------------------------------------------------------------
 
 
@@ -105,6 +113,25 @@ def undecided_rows(world: World, wanted: Truth) -> Truth:
         return wanted
     codes = wanted.codes | {"unknowable-data"}
     return replace(wanted, codes=codes, end="refused:unknowable-data", says=("e3_fill",))
+
+
+@fault(19, "line")
+def recorded_never_executed_above_a_call(world: World) -> Truth:
+    """A revision that calls a function may have changed rows: its text does not tell."""
+    body = "$$ BEGIN UPDATE people SET email = 'x' || id; END $$"
+    made = Rev(
+        id="w5_function",
+        parents=(world.topology.last,),
+        up=(f"CREATE FUNCTION fill() RETURNS void LANGUAGE plpgsql AS {body}",),
+    )
+    called = Rev(id="w6_call", parents=(made.id,), up=("SELECT fill() FROM pg_catalog.pg_am",))
+    world.sql(*made.up)
+    for rev in (made, called, replace(TAGS, parents=(called.id,))):
+        world.add(rev)
+    world.record(TAGS.id)
+    known = {made.id: "applied", called.id: "unknowable", TAGS.id: "phantom"}
+    wanted = truth(world, "phantom", "unknowable-data", end="refused:unknowable-data", **known)
+    return replace(wanted, says=(called.id,))
 
 
 @fault(20, "line", "depends-on", others=EVERY)
@@ -206,13 +233,6 @@ def null_row(world: World) -> Truth:
 
 
 # --- tree ---------------------------------------------------------------------------------
-
-TAGS = Rev(
-    id="z9_tags",
-    doc="Tags",
-    up=("CREATE TABLE tags (id serial PRIMARY KEY, tag text)",),
-    down=("DROP TABLE tags",),
-)
 
 
 @fault(2, "line", "diamond")
