@@ -82,7 +82,7 @@ class Scratch:
             if binaries is None:
                 raise ConfigurationError(
                     f'scratch = "local": no PostgreSQL {major} server is installed here.',
-                    f"Install postgresql-{major}, or use another scratch: {_PLACES}.",
+                    f"Install postgresql-{major}, or use another scratch: {_others(place)}.",
                 )
             return cls._own(environment, binaries, place, major, extensions)
         if place == "target":
@@ -91,7 +91,8 @@ class Scratch:
             text = resolve_reference(environment, place[4:], "", "")
             return cls._foreign(Dsn.parse(text), place, major, extensions)
         raise ConfigurationError(
-            f"scratch = {place!r} is not a place for disposable databases.", f"Use {_PLACES}."
+            f"scratch = {place!r} is not a place for disposable databases.",
+            f"Use {_others(place)}.",
         )
 
     @classmethod
@@ -124,7 +125,8 @@ class Scratch:
         if not may:
             raise ConfigurationError(
                 f"scratch = {place!r}: the user {user} may not create databases there.",
-                f'Run there as a superuser: ALTER ROLE "{user}" CREATEDB; or use {_PLACES}.',
+                f'Run there as a superuser: ALTER ROLE "{user}" CREATEDB; or use another scratch: '
+                f"{_others(place)}.",
             )
         _require_fit(place, own, {name for (name,) in found}, major, extensions)
         return cls(dsn, place=place, private=False)
@@ -171,7 +173,8 @@ class Scratch:
         except pg_errors.InsufficientPrivilege as error:
             raise GateError(
                 f"A disposable database cannot be created on {self.place}: {_words(error)}.",
-                f"Grant CREATEDB to {self.admin.user}, or use another scratch: {_PLACES}.",
+                f"Grant CREATEDB to {self.admin.user}, or use another scratch: "
+                f"{_others(self.place)}.",
             ) from None
         finally:
             connection.close()
@@ -251,9 +254,15 @@ class Scratch:
             connection.close()
 
 
-_PLACES = '"embedded", "local", "target" or "env:VARIABLE"'
+_PLACES = ("embedded", "local", "target", "env:VARIABLE")
 _NAME = re.compile(r"runbook_([a-z0-9_]{1,24})_(\d{10})_(\d{1,10})_[0-9a-f]{6}")
 _DAY = 86_400
+
+
+def _others(place: str) -> str:
+    """Return the places to choose from where ``place`` will not do; another address may."""
+    *some, last = (f'"{name}"' for name in _PLACES if name != place)
+    return f"{', '.join(some)} or {last}"
 
 
 def _require_fit(

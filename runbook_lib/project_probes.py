@@ -79,8 +79,9 @@ def files(visit: Visit) -> Item:
 
 EMPTY = "Check version_locations, or write the first revision."
 SOCKET_HINT = (
-    "The embedded server has a Unix socket and no host name, which some settings refuse: set "
-    'scratch = "target" or "env:VARIABLE" for this environment, or mend [project.env].'
+    "The disposable databases are reached by a Unix socket, which has no host name, and some "
+    "settings refuse that: name a host in the address, set another scratch, such as "
+    '"embedded", for this environment, or mend [project.env] ({socket} is the folder).'
 )
 
 

@@ -510,8 +510,9 @@ class TestPlaces:
     ) -> None:
         monkeypatch.setenv("TARGET_URL", strict.text)
         here = environment(tmp_path, url_env="TARGET_URL", scratch="target")
-        with pytest.raises(ConfigurationError, match="strict may not create databases"):
+        with pytest.raises(ConfigurationError, match="strict may not create databases") as caught:
             Scratch.for_environment(here, 180000, ())
+        assert '"embedded", "local" or "env:VARIABLE"' in caught.value.hint  # not what just failed
         execute(server.dsn("postgres"), "ALTER ROLE strict CREATEDB")
         place = Scratch.for_environment(here, 180000, ())
         made = place.create("shadow")
