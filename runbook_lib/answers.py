@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from runbook_lib.artifacts import Artifact
 from runbook_lib.catalog import Catalog, ObjectChange
@@ -60,7 +61,9 @@ class Run:
     """One run of the project's Alembic. ``rows`` were read afterwards, on a new connection.
 
     ``baseline`` is the catalog before the first revision (replay only). ``sources`` are digests
-    of the project's own modules that were imported, by path relative to the root.
+    of the project's own modules that were imported, by path relative to the root. ``again`` says
+    that nothing of this counts, and how to replay anew in a fresh database: each revision in a
+    transaction of its own ("apart"), and reading the whole catalog after each ("whole").
     """
 
     revisions: tuple[RevisionReplay, ...]
@@ -70,7 +73,7 @@ class Run:
     baseline: Catalog | None = None
     version_table: str = ""
     server_version: str = ""
-    exact: bool = True
+    again: Literal["", "apart", "whole"] = ""
     sources: Mapping[str, str]
     description: Description | None = None
 
@@ -114,10 +117,16 @@ def run_of(revisions: tuple[RevisionReplay, ...], facts: Mapping[str, Event]) ->
         baseline=Catalog(objects=baseline["objects"]) if baseline else None,
         version_table=final.get("version_table", ""),
         server_version=final.get("server", ""),
-        exact="inexact" not in facts,
+        again=_again(facts),
         sources=final.get("sources", {}),
         description=description(described) if described else None,
     )
+
+
+def _again(facts: Mapping[str, Event]) -> Literal["", "apart", "whole"]:
+    if "again" not in facts:
+        return ""
+    return "apart" if facts["again"]["partial"] else "whole"
 
 
 def settled(run: Run) -> tuple[RevisionReplay, ...]:

@@ -135,6 +135,7 @@ class Project:
         skip: Collection[str] = (),
         create_roles: bool = False,
         partial: bool = False,
+        together: bool = False,
         progress: Progress | None = None,
         meanwhile: Callable[[], object] | None = None,
     ) -> Run:
@@ -142,7 +143,8 @@ class Project:
 
         ``create_roles`` lets it create roles that GRANT and OWNER need and the server lacks.
         ``partial``: read only the tables that a revision names, where its statements are of kinds
-        that change nothing else; the result's ``exact`` says whether that was right.
+        that change nothing else. ``together``: let all of them have one transaction, as Alembic
+        has it by default. The result's ``again`` says whether that was right.
         ``meanwhile`` makes the database while the agent starts up.
         """
         snapshot = {**READING, "functions": functions() if partial else ()}
@@ -153,6 +155,7 @@ class Project:
             "edits": questions.files(edits),
             "snapshot": snapshot,
             "create_roles": create_roles,
+            "together": together,
             "session": ["SET synchronous_commit TO off", GENERIC_PLANS],
         }
         return self._run(request, dsn, progress, meanwhile)

@@ -206,7 +206,9 @@ def _on_top(job: Job, kept: Kept) -> Cached | None:
         found = read_shadow(shadow, (*job.exclude, kept.version_table))
         if found.digest != kept.replay.final.digest:
             return None
-        run = run_in(job, shadow)
+        run = run_in(job, shadow, together=True)
+        if run.again:
+            return None
         known = {item.revision_id for item in kept.replay.revisions}
         fresh = {item.revision_id for item in parse_tree(job.tree).revisions} - known
         if {item.revision_id for item in run.revisions} != fresh:
@@ -221,7 +223,8 @@ def _on_top(job: Job, kept: Kept) -> Cached | None:
             job.scratch.drop(shadow)
 
 
-def _from_start(job: Job, *, keep: bool, partial: bool = True) -> Cached:
+def _from_start(job: Job, *, keep: bool, partial: bool = True, together: bool = True) -> Cached:
+    """Replay in a fresh shadow, the quickest way first; another one if that was not right."""
     shadow, stays = job.scratch.name("shadow"), False
 
     def meanwhile() -> None:
@@ -231,9 +234,9 @@ def _from_start(job: Job, *, keep: bool, partial: bool = True) -> Cached:
             job.scratch.drop(job.scratch.dsn(job.kept_name))
 
     try:
-        run = run_in(job, shadow, partial=partial, meanwhile=meanwhile)
-        if not run.exact:  # a statement reached further than it looks: read everything each time
-            return _from_start(job, keep=keep, partial=False)
+        run = run_in(job, shadow, partial=partial, together=together, meanwhile=meanwhile)
+        if run.again:
+            return _from_start(job, keep=keep, partial=run.again == "apart", together=False)
         before = run.baseline or read_shadow(shadow, job.exclude)
         before = without(before, [f"table:{name}" for name in job.exclude])
         revisions = _without(run.revisions, job.exclude)
@@ -255,6 +258,7 @@ def run_in(
     shadow: Dsn,
     *,
     partial: bool = False,
+    together: bool = False,
     skip: Collection[str] = (),
     meanwhile: Callable[[], object] | None = None,
 ) -> Run:
@@ -266,6 +270,7 @@ def run_in(
         skip=skip,
         create_roles=job.scratch.place != "target",
         partial=partial,
+        together=together,
         progress=job.progress,
         meanwhile=meanwhile,
     )

@@ -6,22 +6,19 @@ import json
 import re
 from typing import Any, NamedTuple
 
+from runbook_lib.agent.failures import Again
 from runbook_lib.agent.known import Known, Objects, changes, spelled, table_of
+from runbook_lib.agent.reach import Reach, reach_of
 from runbook_lib.agent.recording import Record
 from runbook_lib.agent.session import Session
-from runbook_lib.agent.statements import may_change_schema, simple_tables
+from runbook_lib.agent.statements import may_change_schema
 from runbook_lib.agent.wire import sqlstate
 
-SAFE_NAME = re.compile(r'^(?:"[\w $]+"|[\w$]+)(?:\.(?:"[\w $]+"|[\w$]+))?$')
 ABORTED = "25P02"  # in_failed_sql_transaction
 PLAIN_MOMENT = """
 SELECT CAST(json_build_array(CAST(now() AS text), pg_backend_pid(),
     CAST(txid_current_if_assigned() AS text), null, null, null) AS text)
 """
-
-
-class Unseen(Exception):
-    """The agent's own functions fail, so a revision took them away: see it all in full."""
 
 
 class Moment(NamedTuple):
@@ -43,30 +40,12 @@ class Moment(NamedTuple):
         return other is not None and self[:2] == other[:2]
 
 
-class Reach(NamedTuple):
-    """What statements can have changed: ``tables`` by name, and perhaps what stands ``beside``.
-
-    ``told``: that is all they do, as nobody counts over several transactions.
-    """
-
-    tables: list[str]
-    beside: bool
-    told: bool
-
-    def covers(self, before: Moment | None, after: Moment) -> bool:
-        """Say whether the transaction wrote to no other kind of object."""
-        if self.told:
-            return True
-        if before is None or after[:2] != before[:2] or after.beyond is None:
-            return False
-        return after.beyond == before.beyond and (self.beside or after.beside == before.beside)
-
-
 class Witness:
     """Knows the catalog as the last revision left it, and so what the next one changes.
 
     ``queries`` are the request's: prepare, query and restore; spelling, by which one expression has
     one text; and functions where it is wanted that only what a revision touched is read.
+    ``first`` are the objects before the first revision, ``last`` is the moment after the newest.
     ``partial``: something was not read, so the whole has to be compared at the end. ``triggers``:
     there are event triggers, whose reach no statement shows. ``equipped``: the functions are there,
     in the migration's own session.
@@ -76,6 +55,8 @@ class Witness:
         self.session = session
         self.queries = queries
         self.known: Known | None = None
+        self.first: Objects = {}
+        self.last: Moment | None = None
         self.text = ""
         self.version_table = ""
         self.equipped = False
@@ -107,23 +88,33 @@ class Witness:
             return str(self.session.raw(question)[0])
         except Exception as error:
             if self.equipped and sqlstate(error) not in ("", ABORTED):
-                raise Unseen from error
+                raise Again(partial=False) from error  # a revision took them away: see it in full
             return ""
 
     def begin(self) -> Objects:
         """Read the whole catalog for the first time, and return it."""
         self._find_version_table()
         self._take(self.snapshot())
-        return dict(self.known.objects) if self.known else {}
+        self.first = dict(self.known.objects) if self.known else {}
+        return self.first
+
+    def has_changed(self, connection: Any) -> bool:
+        """Say whether another connection sees a catalog that is not as it was at first."""
+        return self.parse(self.snapshot_over(connection)) != self.first
+
+    def forget(self) -> None:
+        """All was rolled back: begin anew."""
+        self.known, self.last, self.text, self.partial = None, None, "", False
 
     def note(self, record: Record, before: Moment | None) -> Moment | None:
         """Put into ``record`` what changed since ``before``; return the moment after it."""
-        reach = self._reach(record)
+        reach = reach_of(record, self.known) if self.known and self._may_be_partial() else None
         after, answer = self._ask_part(reach) if reach else (self.moment(), {})
+        self.last = after
         record.crosses(before, after)
         if after is None or not self._has_effects(record, before, after):
             return after
-        if reach and reach.covers(before, after):
+        if reach and _covers(reach, before, after):
             found = self._put(answer, reach)
             if found is not None:
                 record.changes = found
@@ -211,32 +202,8 @@ class Witness:
             return before is None or after[2] != before[2] or before[2] is not None
         return any(may_change_schema(statement) for statement in record.statements)
 
-    def _reach(self, record: Record) -> Reach | None:
-        """Return what the revision's statements changed; None when that is not sure to be all."""
-        if not self.equipped or self.triggers or record.commits_inside:
-            return None
-        if record.autocommit and record.touches_rows:  # a trigger of theirs may do anything
-            return None
-        reached = [simple_tables(statement) for statement in record.statements]
-        if record.elsewhere or any(item is None for item in reached):
-            return None
-        pairs = [pair for item in reached for pair in item or []]
-        named = [pair for pair in pairs if pair[0] != "beside"]
-        names, beside = self._owners(named), len(named) < len(pairs)
-        if not (names or (beside and not named)) or not all(map(SAFE_NAME.match, names)):
-            return None
-        return Reach(sorted(names), beside, record.autocommit)
-
-    def _owners(self, named: list[tuple[str, str]]) -> set[str]:
-        """Return the tables' names, those of dropped indexes among them; none when in doubt."""
-        wanted = {name for form, name in named if form != "drop index"}
-        known = self.known or Known({})
-        for name in (name for form, name in named if form == "drop index"):
-            owners = {known.objects[key].get("table", "") for key in known.named("index", name)}
-            if len(owners) != 1:
-                return set()
-            wanted |= owners
-        return wanted
+    def _may_be_partial(self) -> bool:
+        return self.equipped and not self.triggers
 
     def _ask_part(self, reach: Reach) -> tuple[Moment | None, dict[str, Any]]:
         """Ask for the tables, which the session's own search path finds."""
@@ -251,15 +218,30 @@ class Witness:
     def _put(self, answer: dict[str, Any], reach: Reach) -> list[list[Any]] | None:
         """Note the answer; return what changed.
 
-        None when a table has parents, children or partitions, or is not there.
+        None when a table has parents, children or partitions, or should be there and is not.
         """
-        if not all(alone for _, _, alone in answer["names"]):
-            return None
-        tables = {f"{spelled(schema)}.{spelled(name)}" for schema, name, _ in answer["names"]}
+        gone: set[str] = set()
+        tables: set[str] = set()
+        for place, (schema, name, alone) in enumerate(answer["names"]):
+            if name is None and reach.tables[place] in reach.gone:
+                gone.add(reach.tables[place])
+            elif alone:
+                tables.add(f"{spelled(schema)}.{spelled(name)}")
+            else:
+                return None
         self.text, self.partial = "", True
         if self.known is None:
             return None
-        return self.known.put(tables, answer["objects"], beside=reach.beside)
+        return self.known.put(tables, answer["objects"], gone=gone, beside=reach.beside)
+
+
+def _covers(reach: Reach, before: Moment | None, after: Moment) -> bool:
+    """Say whether the transaction wrote to no kind of object that the reach leaves out."""
+    if reach.told:
+        return True
+    if before is None or after[:2] != before[:2] or after.beyond is None:
+        return False
+    return after.beyond == before.beyond and (reach.beside or after.beside == before.beside)
 
 
 def respelled(text: str, spelling: dict[str, Any]) -> str:

@@ -13,6 +13,8 @@ READ = ("table", "column", "constraint", "index", "sequence", "grant")  # what r
 BESIDE = ("type", "domain", "label", "view", "materialized_view", "function", "procedure",
           "aggregate", "trigger", "rule", "policy", "statistics")  # fmt: skip
 
+TYPES = ("type", "domain", "label", "grant")  # of BESIDE: name no column of a table
+
 Objects = dict[str, dict[str, str]]
 
 
@@ -31,12 +33,18 @@ class Known:
                 self._keys.setdefault(table_of(key, self.objects), set()).add(key)
         return self._keys.setdefault(table, set())
 
-    def put(self, tables: Collection[str], part: Objects, *, beside: bool) -> list[list[Any]]:
-        """Replace what was read of ``tables``, and beside them, by ``part``; return the changes."""
+    def put(
+        self, tables: Collection[str], part: Objects, *, gone: Collection[str], beside: bool
+    ) -> list[list[Any]]:
+        """Replace what was read of ``tables``, and beside them, by ``part``; return the changes.
+
+        Of the tables that are ``gone``, nothing stays.
+        """
         if beside:
             tables = {*tables, *views(self.objects), *views(part)}
         mine = {key for table in tables for key in self._of(table) if kind_of(key) in READ}
         mine |= {key for key in self.objects if beside and stands_beside(key)}
+        mine |= {key for table in gone for key in self._of(table)}
         before = {key: self.objects[key] for key in mine}
         after = {
             key: aspects
@@ -54,13 +62,38 @@ class Known:
 
     def named(self, kind: str, name: str) -> list[str]:
         """Return the keys of that kind whose name, with or without its schema, is ``name``."""
+        name = ".".join(spelled(read(piece)) for piece in PIECE.findall(name))
         tail = f":{name}" if "." in name else f".{name}"
         return [key for key in self.objects if key.startswith(f"{kind}:") and key.endswith(tail)]
+
+    def tables(self, name: str) -> list[str]:
+        """Return the full names of the tables that may be meant by a name."""
+        return [key.partition(":")[2] for key in self.named("table", name)]
+
+    def referring(self, table: str) -> list[str]:
+        """Return the full names of the tables whose foreign keys lead to ``table``."""
+        names = (re.escape(piece.strip('"')) for piece in PIECE.findall(table))
+        sign = re.compile(" REFERENCES " + r"\.".join(f'"?{name}"?' for name in names) + r"\(")
+        return [
+            table_of(key, self.objects)
+            for key, aspects in self.objects.items()
+            if key.startswith("constraint:") and sign.search(aspects.get("definition", ""))
+        ]
+
+    def mentions_tables(self) -> bool:
+        """Say whether something stands beside the tables in whose text one may be named."""
+        return any(stands_beside(key) and kind_of(key) not in TYPES for key in self.objects)
 
 
 def spelled(name: str) -> str:
     """Quote a name the way the snapshot does."""
     return name if PLAIN_NAME.match(name) else '"' + name.replace('"', '""') + '"'
+
+
+def read(piece: str) -> str:
+    """Return the name that a piece of SQL means: in quotes as it stands, else in lower case."""
+    quoted = piece.startswith('"')
+    return piece[1:-1].replace('""', '"') if quoted else piece.lower()
 
 
 def kind_of(key: str) -> str:

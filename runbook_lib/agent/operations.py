@@ -15,6 +15,7 @@ from typing import Any
 
 from runbook_lib.agent.configuration import load_alembic, load_config
 from runbook_lib.agent.connections import Redirect
+from runbook_lib.agent.failures import describe
 from runbook_lib.agent.runner import Runner
 from runbook_lib.agent.wire import CHILDREN, Channel, Refused, explain, kill_group
 
@@ -116,7 +117,7 @@ def alembic_operation(request: dict[str, Any], channel: Channel) -> None:
         traceback.print_exc()
         raise Refused(
             "project",
-            f"The project's Alembic failed: {runner.describe_error(error, None)}.",
+            f"The project's Alembic failed: {describe(error, None, runner.overlay)}.",
             advice(error),
         ) from error
     finally:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
-import traceback
 from typing import Any, Iterable, Iterator  # noqa: UP035  (Python 3.9 at run time)
 
 from runbook_lib.agent import application, loading
 from runbook_lib.agent.collecting import loaded_sources, versions
 from runbook_lib.agent.configuration import load_alembic, load_config
 from runbook_lib.agent.connections import Redirect
-from runbook_lib.agent.effects import Unseen, Witness
+from runbook_lib.agent.effects import Witness
+from runbook_lib.agent.failures import Again, create_role, describe, missing_role
 from runbook_lib.agent.overlay import Overlay
 from runbook_lib.agent.recording import Record, Recorder
 from runbook_lib.agent.session import Session, driver_version, server_version
+from runbook_lib.agent.statements import ends_with_transaction
 from runbook_lib.agent.tree import load_script, parents, relative, version_locations
-from runbook_lib.agent.wire import Channel, Refused, await_database, explain
+from runbook_lib.agent.wire import Channel, Refused, await_database
 
 
 class Runner:
@@ -28,6 +28,7 @@ class Runner:
         self.request = request
         self.channel = channel
         self.replaying = request["op"] == "replay"
+        self.together = bool(request.get("together"))
         self.redirect = Redirect(request)
         self.session = Session()
         self.recorder = Recorder(self.session, channel, silent=self.replaying)
@@ -75,7 +76,8 @@ class Runner:
             runner.settings = dict(keywords)
             runner.walks.configured(env)
             if runner.replaying:
-                keywords["transaction_per_migration"] = True
+                runner.together &= not keywords.get("transaction_per_migration")
+                keywords["transaction_per_migration"] = not runner.together
             configure(env, *args, **keywords)
             runner.configured(env.get_context())
 
@@ -142,6 +144,8 @@ class Runner:
     def steps(self, rows: Any, context: Any) -> Iterator[Any]:
         """Give Alembic its steps one by one, each wrapped to be seen and timed."""
         self.promised = set(rows)
+        if self.together and not self.session.is_alembics():
+            self.together, context._transaction_per_migration = False, True
         if self.request.get("only"):
             self._run_only(context)
             return
@@ -152,7 +156,7 @@ class Runner:
             yield step
             self._leave()
         if self.replaying and not self.witness.is_exact():
-            raise Unseen
+            raise Again(partial=False)
 
     def _plan(self, rows: Any) -> list[Any]:
         operation = self.request["op"]
@@ -197,7 +201,7 @@ class Runner:
     def _perform(self, revision_id: str, function: Any, keywords: dict[str, Any]) -> None:
         """Run one revision's function and see what it does, within its own transaction."""
         record = self.recorder.current = Record(revision_id)
-        before = self.witness.moment()
+        before = (self.together and self.witness.last) or self.witness.moment()
         if self.replaying and self.witness.known is None:
             self.channel.send("baseline", objects=self.witness.begin())
         started = time.perf_counter()
@@ -217,6 +221,8 @@ class Runner:
         record, self.recorder.current = self.recorder.current, None
         if record is None:
             return
+        if self.together and any(map(ends_with_transaction, record.statements)):
+            raise Again(partial=True)
         if self.replaying:
             settled = self.session.settle()
             record.lost = settled or self.tainted
@@ -249,25 +255,39 @@ class Runner:
         try:
             while not self._replay_once():
                 pass
-        except Unseen:
-            return self.channel.send("inexact")
-        for revision_id in sorted(self.skipped):
-            self.channel.send("skipped", revision=revision_id)
-        self.channel.send("described", **self.describe())
-        return self._finish()
+            for revision_id in sorted(self.skipped):
+                self.channel.send("skipped", revision=revision_id)
+            self.channel.send("described", **self.describe())
+            self._finish()
+        except Again as error:
+            self.channel.send("again", partial=error.partial)
 
     def _replay_once(self) -> bool:
         """Run what can run. False when a revision failed, and its siblings wait for a next time."""
         try:
             self.run_env(self.steps, destination_rev=self.request["target"])
         except (Exception, SystemExit) as error:
-            if self.recorder.current is None or isinstance(error, Unseen):
+            if self.together and self.witness.known:
+                self._part(error)
+            elif self.recorder.current is None or isinstance(error, Again):
                 raise
-            if not self._create_role(error):
+            elif not self._may_create_role(error):
                 self._fail(error)
             self.recorder.current = None
             return False
         return True
+
+    def _part(self, error: BaseException) -> None:
+        """Let every revision have its own transaction from now on: all of them are rolled back.
+
+        Raises Again when something was committed all the same.
+        """
+        if isinstance(error, Again) and not error.partial:
+            raise error
+        if self.session.fresh(self.witness.has_changed):
+            raise Again(partial=True) from error
+        self.together, self.finished = False, []
+        self.witness.forget()
 
     def op_upgrade(self) -> None:
         try:
@@ -293,52 +313,26 @@ class Runner:
             unsure = self.witness.partial
             changed = self.session.fresh(self.witness.reread)
             if changed and unsure:  # perhaps the work of one before it
-                raise Unseen from error
+                raise Again(partial=False) from error
             record.changes = changed if kept else []
-        message = self.describe_error(error, record)
+        message = describe(error, record, self.overlay)
         self.channel.send("failed", error=message, **record.facts())
 
-    def describe_error(self, error: BaseException, record: Record | None) -> str:
-        text = explain(error)
-        if record and record.first_error and record.first_error not in text:
-            text += f" (after an error that the revision swallowed: {record.first_error})"
-        where = self.where(error)
-        return f"{text} ({where})" if where else text
-
-    def where(self, error: BaseException) -> str:
-        """Return the last line of the project's own files that the error passed through."""
-        found = ""
-        root = os.getcwd() + os.sep
-        for frame in traceback.extract_tb(error.__traceback__):
-            path = self.overlay.original(frame.filename) if self.overlay else frame.filename
-            if path.startswith(root) and "-packages" + os.sep not in path:
-                found = f"{os.path.relpath(path, root)}:{frame.lineno}"
-        return found
-
-    def _create_role(self, error: BaseException) -> bool:
+    def _may_create_role(self, error: BaseException) -> bool:
         """Create a role that the shadow's server lacks, once, where that is allowed."""
-        found = re.search(r'role "([^"]+)" does not exist', explain(error))
-        if not found or found[1] in self.roles or not self.request.get("create_roles"):
+        role = missing_role(error)
+        if not role or role in self.roles or not self.request.get("create_roles"):
             return False
-        self.roles.add(found[1])
-        name = '"' + found[1].replace('"', '""') + '"'
-
-        def create(connection: Any) -> None:
-            cursor = connection.connection.cursor()
-            cursor.execute(f"CREATE ROLE {name} NOLOGIN")
-            connection.connection.commit()
-
-        try:
-            self.session.fresh(create)
-        except Exception:
-            return False
-        return True
+        self.roles.add(role)
+        return create_role(self.session, role)
 
     # The end
 
     def _finish(self) -> None:
         """Read the version rows on a new connection and compare them with what was promised."""
         rows, server = self.session.fresh(self._last_look)
+        if self.together and rows != sorted(self.promised or ()):
+            raise Again(partial=True)
         self.channel.send(
             "final",
             rows=rows,

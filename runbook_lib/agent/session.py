@@ -117,13 +117,17 @@ class Session:
         if idle:
             self.driver_connection().commit()
 
+    def is_alembics(self) -> bool:
+        """Say whether Alembic has one transaction open, for all of its steps."""
+        own = self.context._transaction
+        return own is not None and self.context.connection.get_transaction() is own
+
     def settle(self) -> bool:
         """Commit what was left in a transaction that nobody is going to commit."""
         connection = self.context.connection
         if not connection.in_transaction() or not hasattr(connection, "commit"):
             return False
-        own = self.context._transaction
-        if own is not None and connection.get_transaction() is own:
+        if self.is_alembics():
             return False
         if getattr(connection, "_trans_context_manager", None) is not None:
             return False

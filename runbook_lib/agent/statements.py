@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.S)
 # What a semicolon or a keyword inside of means nothing, found in one pass from the left: a comment
@@ -102,17 +102,26 @@ def as_written(statement: str, context: Any) -> str:
     return statement.strip()
 
 
-NAME = r'((?:"[^"]+"|[\w$]+)(?:\.(?:"[^"]+"|[\w$]+))*)'
-SIMPLE = {
-    "table": rf"CREATE TABLE (?:IF NOT EXISTS )?{NAME} ?\("
-    r"(?!.*\b(?:LIKE|INHERITS|PARTITION|AS)\b)",
-    "index": rf"CREATE (?:UNIQUE )?INDEX (?:CONCURRENTLY )?(?:IF NOT EXISTS )?{NAME} ON {NAME}",
-    "alter": rf"ALTER TABLE (?:IF EXISTS )?{NAME} (?!.*\b(?:RENAME|SCHEMA|ATTACH|DETACH|INHERIT|"
-    r"OWNER|CASCADE|OF|TRIGGER|RULE|PARTITION|TABLESPACE)\b)(?:ADD|DROP|ALTER|VALIDATE)\b",
-    "comment": rf"COMMENT ON TABLE {NAME} IS ",
-    "comment on column": rf"COMMENT ON COLUMN {NAME}\.(?:\"[^\"]+\"|[\w$]+) IS ",
-    "drop index": rf"DROP INDEX (?:CONCURRENTLY )?(?:IF EXISTS )?{NAME}$",
-}
+WORD = r'(?:"[^"]+"|[\w$]+)'
+NAME = rf"({WORD}(?:\.{WORD})*)"
+# What changes nothing beyond one table, by its form; the name is the last group but for "move".
+SIMPLE = (
+    ("table", rf"CREATE TABLE (?:IF NOT EXISTS )?{NAME} ?\("
+              r"(?!.*\b(?:LIKE|INHERITS|PARTITION|AS)\b)"),
+    ("table", rf"CREATE (?:UNIQUE )?INDEX (?:CONCURRENTLY )?(?:IF NOT EXISTS )?{NAME} ON {NAME}"),
+    ("rename", rf"ALTER TABLE (?:IF EXISTS )?{NAME} RENAME (?:COLUMN )?{WORD} TO {WORD}$"),
+    ("table", rf"ALTER TABLE (?:IF EXISTS )?{NAME} RENAME CONSTRAINT {WORD} TO {WORD}$"),
+    ("move", rf"ALTER TABLE (?:IF EXISTS )?{NAME} RENAME TO ({WORD})$"),
+    ("table", rf"ALTER TABLE (?:IF EXISTS )?{NAME} (?!.*\b(?:RENAME|SCHEMA|ATTACH|DETACH|INHERIT|"
+              r"OWNER|CASCADE|OF|TRIGGER|RULE|PARTITION|TABLESPACE)\b)"
+              r"(?:ADD|DROP|ALTER|VALIDATE)\b"),
+    ("table", rf"COMMENT ON TABLE {NAME} IS "),
+    ("table", rf"COMMENT ON COLUMN {NAME}\.{WORD} IS "),
+    ("index", rf"DROP INDEX (?:CONCURRENTLY )?(?:IF EXISTS )?{NAME}$"),
+    ("index", rf"ALTER INDEX (?:IF EXISTS )?{NAME} RENAME TO {WORD}$"),
+    ("drop", rf"DROP TABLE (?:IF EXISTS )?{NAME}(?: RESTRICT)?$"),
+)  # fmt: skip
+FORMS = tuple((form, re.compile(pattern, re.I)) for form, pattern in SIMPLE)
 # Change nothing but what stands beside the tables; without CASCADE a DROP reaches no further.
 BESIDE = re.compile(
     r"(?:CREATE (?:OR REPLACE )?(?:VIEW|FUNCTION|PROCEDURE|TRIGGER|POLICY)\b|"
@@ -127,24 +136,42 @@ BESIDE = re.compile(
 ELSEWHERE = re.compile(r"(RE)?SET\b.*\b(search_path|SCHEMA|ROLE|AUTHORIZATION|ALL)\b", re.I)
 
 
-def simple_tables(statement: str) -> list[tuple[str, str]] | None:
-    """Return (form, table or index) of statements that change nothing beyond one table.
+class Touch(NamedTuple):
+    """What one statement changes: a table, the table of an index, or what stands "beside" them.
 
-    The form "beside" has no table: what stands beside them is changed, and they are not. None: the
-    text has a statement of another kind, whose reach only the whole catalog shows.
+    The form says more of the table ``name``: "rename" is of a column, "drop" takes it away, "move"
+    gives it the name ``new``.
     """
-    found: list[tuple[str, str]] = []
+
+    form: str
+    name: str = ""
+    new: str = ""
+
+
+def touched(statement: str) -> list[Touch] | None:
+    """Return what is touched by statements that change nothing beyond one table each.
+
+    None: the text has a statement of another kind, whose reach only the whole catalog shows.
+    """
+    found: list[Touch] = []
     for part in parts(statement):
         text = re.sub(r"\bON (DELETE|UPDATE) CASCADE\b", "", " ".join(part.split()), flags=re.I)
-        forms = ((form, re.match(pattern, text, re.I)) for form, pattern in SIMPLE.items())
-        hit = next(((form, match) for form, match in forms if match), None)
-        if BESIDE.match(text):
-            found.append(("beside", ""))
-        elif hit is None and (may_change_schema(part) or ELSEWHERE.match(part)):
+        touch = _touch(text)
+        if touch:
+            found.append(touch)
+        elif may_change_schema(part) or ELSEWHERE.match(part):
             return None
-        if hit:
-            found.append((hit[0], hit[1][hit[1].re.groups]))
     return found
+
+
+def _touch(text: str) -> Touch | None:
+    if BESIDE.match(text):
+        return Touch("beside")
+    for form, pattern in FORMS:
+        hit = pattern.match(text)
+        if hit:
+            return Touch(form, *hit.groups()) if form == "move" else Touch(form, hit.groups()[-1])
+    return None
 
 
 def is_reflection(statement: str) -> bool:
@@ -167,3 +194,15 @@ def asks_catalog(statement: str) -> bool:
 def ends_transaction(statement: str) -> bool:
     ending = [part for part in parts(statement) if word(part) in ENDINGS]
     return any(not re.match(r"ROLLBACK\s+(\w+\s+)?TO\b", part, re.I) for part in ending)
+
+
+OF_TRANSACTION = re.compile(
+    r"\bSET\s+(LOCAL|CONSTRAINTS|TRANSACTION)\b|\bset_config\s*\(|\bON\s+COMMIT\b|"
+    r"\bpg_(try_)?advisory_xact",
+    re.I,
+)
+
+
+def ends_with_transaction(statement: str) -> bool:
+    """Say whether something that a text sets lasts no longer than the transaction around it."""
+    return bool(OF_TRANSACTION.search(statement))

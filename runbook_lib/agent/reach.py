@@ -1,0 +1,84 @@
+"""Reach: which tables a revision's statements can have changed, told from their texts."""
+
+from __future__ import annotations
+
+import re
+from typing import Collection, Iterable, NamedTuple  # noqa: UP035  (Python 3.9 at run time)
+
+from runbook_lib.agent.known import PIECE, Known
+from runbook_lib.agent.recording import Record
+from runbook_lib.agent.statements import Touch, touched
+
+SAFE_NAME = re.compile(r'^(?:"[\w $]+"|[\w$]+)(?:\.(?:"[\w $]+"|[\w$]+))?$')
+
+
+class Reach(NamedTuple):
+    """What statements can have changed: ``tables`` by name, and perhaps what stands ``beside``.
+
+    ``gone`` are those among the tables, by their full names, that need not be there any more.
+    ``told``: that is all they do, as nobody counts over several transactions.
+    """
+
+    tables: list[str]
+    gone: frozenset[str]
+    beside: bool
+    told: bool
+
+
+class Unclear(Exception):
+    """A statement's reach is not sure."""
+
+
+def reach_of(record: Record, known: Known) -> Reach | None:
+    """Return what the revision's statements changed; None when that is not sure to be all."""
+    if record.commits_inside or record.elsewhere:
+        return None
+    if record.autocommit and record.touches_rows:  # a trigger of theirs may do anything
+        return None
+    found: list[Touch] = []
+    for statement in record.statements:
+        touches = touched(statement)
+        if touches is None:
+            return None
+        found += touches
+    try:
+        return _put_together(found, known, told=record.autocommit)
+    except Unclear:
+        return None
+
+
+def _put_together(found: Collection[Touch], known: Known, *, told: bool) -> Reach | None:
+    renamed = [item for item in found if item.form in ("rename", "move")]
+    gone = frozenset(_full(known, item.name) for item in found if item.form in ("drop", "move"))
+    wanted = {item.name for item in found if item.form in ("table", "rename")}
+    wanted |= {_owner(known, item.name) for item in found if item.form == "index"}
+    wanted |= {_moved(known, item) for item in found if item.form == "move"}
+    wanted |= {table for item in renamed for table in known.referring(_full(known, item.name))}
+    names = gone | {name for name in wanted if known.tables(name) not in [[one] for one in gone]}
+    beside = any(item.form == "beside" for item in found)
+    if not (names or beside) or not all(map(SAFE_NAME.match, names)):
+        return None
+    beside = beside or (bool(renamed) and known.mentions_tables())
+    return Reach(sorted(names), gone, beside, told)
+
+
+def _full(known: Known, name: str) -> str:
+    """Return a table's full name. Raises Unclear where not just one is known by that name."""
+    return _only(known.tables(name))
+
+
+def _owner(known: Known, index: str) -> str:
+    """Return the table of an index."""
+    return _only({known.objects[key].get("table", "") for key in known.named("index", index)})
+
+
+def _moved(known: Known, item: Touch) -> str:
+    """Return the full name of a table after it was renamed: its schema stays."""
+    return f"{PIECE.findall(_full(known, item.name))[0]}.{item.new}"
+
+
+def _only(names: Iterable[str]) -> str:
+    found = list(names)
+    if len(found) != 1:
+        raise Unclear
+    return found[0]
