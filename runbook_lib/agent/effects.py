@@ -91,12 +91,14 @@ class Witness:
                 raise Again(partial=False) from error  # a revision took them away: see it in full
             return ""
 
-    def begin(self) -> Objects:
-        """Read the whole catalog for the first time, and return it."""
-        self._find_version_table()
-        self._take(self.snapshot())
+    def begin(self) -> None:
+        """Read the whole catalog for the first time, and let the server plan what comes next."""
+        with self.session.aside():
+            self._find_version_table()
+            self._take(self.snapshot())
+            if self.equipped:
+                self._ask("SELECT pg_temp.runbook_part(CAST(ARRAY[] AS oid[]))")
         self.first = dict(self.known.objects) if self.known else {}
-        return self.first
 
     def has_changed(self, connection: Any) -> bool:
         """Say whether another connection sees a catalog that is not as it was at first."""

@@ -149,7 +149,7 @@ class Runner:
         if self.request.get("only"):
             self._run_only(context)
             return
-        chosen = [step for step in self._plan(rows) if self._allowed(step)]
+        chosen = self._chosen(rows)
         for number, step in enumerate(chosen, 1):
             if hasattr(step, "revision"):
                 self._wrap(step, number, len(chosen))
@@ -157,6 +157,12 @@ class Runner:
             self._leave()
         if self.replaying and not self.witness.is_exact():
             raise Again(partial=False)
+
+    def _chosen(self, rows: Any) -> list[Any]:
+        """Return the steps to go; the first look is taken while their files are being loaded."""
+        look = self.witness.begin if self.replaying and not self.witness.known else (lambda: None)
+        with self.session.beside(look):
+            return [step for step in self._plan(rows) if self._allowed(step)]
 
     def _plan(self, rows: Any) -> list[Any]:
         operation = self.request["op"]
@@ -202,8 +208,8 @@ class Runner:
         """Run one revision's function and see what it does, within its own transaction."""
         record = self.recorder.current = Record(revision_id)
         before = (self.together and self.witness.last) or self.witness.moment()
-        if self.replaying and self.witness.known is None:
-            self.channel.send("baseline", objects=self.witness.begin())
+        if self.replaying and not self.finished:
+            self.channel.send("baseline", objects=self.witness.first)
         started = time.perf_counter()
         self.recorder.capturing = True
         try:

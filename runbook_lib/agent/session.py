@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import threading
 from typing import Any, Callable, Iterator  # noqa: UP035  (Python 3.9 at run time)
 
 
@@ -28,6 +29,35 @@ class Session:
             return cursor.fetchone() if fetch else None
         finally:
             cursor.close()
+
+    @contextlib.contextmanager
+    def beside(self, work: Callable[[], object]) -> Iterator[None]:
+        """Run ``work``, which uses the connection, while a block runs that leaves it alone.
+
+        Before the block where the driver's connections are not for several threads (PEP 249).
+        """
+        dialect = self.context.dialect
+        shared = getattr(dialect.dbapi, "threadsafety", 0) >= 2
+        if not shared or getattr(dialect, "is_async", False):
+            work()
+            yield
+            return
+        failures: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+        if failures:
+            raise failures[0]
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
