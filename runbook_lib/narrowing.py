@@ -32,7 +32,10 @@ _CHOICES = (
         f"pg_depend d ON d.objid {_REACH} AND d.objid = s.seqrelid",
     ),
     ("WHERE CAST(adrelid AS bigint) >= 16384", f"WHERE adrelid {_REACH}"),
-    ("WHERE CAST(k.conrelid AS bigint) >= 16384 AND", f"WHERE k.conrelid {_REACH} AND"),
+    ("WHERE CAST(k.conrelid AS bigint) >= 16384 AND", "WHERE k.conrelid = ANY ($1) AND"),
+    ("), def AS (", "), def AS MATERIALIZED ("),  # else worked out anew for every column
+    # of a table that a foreign key leads to, the columns' names are all that counts
+    ("CASE WHEN a.attislocal AND", "CASE WHEN a.attrelid = ANY ($1) AND a.attislocal AND"),
 )
 _OWN = "        SELECT unnest($1)\n"
 # The privileges on a view's columns are read with the view.

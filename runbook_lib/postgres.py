@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Collection
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,15 @@ class Scratch:
             )
         _require_fit(place, own, {name for (name,) in found}, major, extensions)
         return cls(dsn, place=place, private=False)
+
+    @cached_property
+    def major(self) -> int:
+        """The server's major version."""
+        connection = connect(self.admin)
+        try:
+            return int(connection.server_version) // 10000
+        finally:
+            connection.close()
 
     def dsn(self, name: str) -> Dsn:
         """Return the address of one of the place's databases."""

@@ -38,14 +38,16 @@ from runbook_lib.shelf import Shelf
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What stands in a kept shadow: a replay that went well, of these files (path to digest)."""
+    """What stands in a kept shadow: a replay that went well, of these files (path to digest).
+
+    ``key`` is the name under which that replay lies on the shelf.
+    """
 
     database: str
     setting: str
     files: Mapping[str, str]
-    sources: Mapping[str, str]
     version_table: str
-    replay: Replay
+    key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,9 +157,6 @@ def _setting(
 ) -> str:
     """Return the digest of all that decides a replay's result besides the revision files."""
     settings = project.settings
-    connection = postgres.connect(scratch.admin)
-    major = connection.server_version // 10000
-    connection.close()
     parts = {
         "context": project.collection().context,
         "env": dict(settings.env),
@@ -165,7 +164,7 @@ def _setting(
         "agent": hashlib.sha256(agent_source()).hexdigest(),
         "snapshot": digest([READING, functions()]),
     }
-    return digest([parts, settings.section, target, sorted(exclude), major])
+    return digest([parts, settings.section, target, sorted(exclude), scratch.major])
 
 
 def _unchanged(project: Project, sources: Mapping[str, str]) -> bool:
@@ -178,44 +177,42 @@ def _unchanged(project: Project, sources: Mapping[str, str]) -> bool:
 def _with_kept(job: Job) -> Cached:
     """Replay on top of the kept shadow where that is right, else from the start."""
     with job.shelf.lock(job.kept_name) as mine:
-        kept = _usable(job) if mine else None
-        done = _on_top(job, kept) if kept else None
+        kept = job.shelf.read(job.kept_name, Kept) if mine else None
+        before = _usable(job, kept) if kept else None
+        done = _on_top(job, kept, before) if kept and before else None
         return done or _from_start(job, keep=mine and job.scratch.place != "target")
 
 
-def _usable(job: Job) -> Kept | None:
-    """Return the kept shadow when the tree only adds revisions above what stands in it."""
-    kept = job.shelf.read(job.kept_name, Kept)
-    if kept is None or kept.setting != job.setting or not job.scratch.has(kept.database):
+def _usable(job: Job, kept: Kept) -> Cached | None:
+    """Return what stands in the kept shadow when the tree only adds revisions above that."""
+    if kept.setting != job.setting or not job.scratch.has(kept.database):
         return None
-    files = job.files
+    done, files = job.shelf.read(kept.key, Cached), job.files
     same = all(files.get(path) == known for path, known in kept.files.items())
-    ids = frozenset(item.revision_id for item in kept.replay.revisions)
-    graph = parse_tree(job.tree)
-    below = ancestors(graph, ids) - ids
-    if not same or below or not _unchanged(job.project, kept.sources):
+    if done is None or not same or not _unchanged(job.project, done.sources):
         return None
-    return kept
+    ids = frozenset(item.revision_id for item in done.replay.revisions)
+    below = ancestors(parse_tree(job.tree), ids) - ids
+    return None if below else done
 
 
-def _on_top(job: Job, kept: Kept) -> Cached | None:
+def _on_top(job: Job, kept: Kept, done: Cached) -> Cached | None:
     """Run what is new in a copy of the kept shadow; None when it is not what it should be."""
     shadow, stays = job.scratch.name("shadow"), False
     try:
         job.scratch.make(shadow, template=job.scratch.dsn(kept.database))
-        found = read_shadow(shadow, (*job.exclude, kept.version_table))
-        if found.digest != kept.replay.final.digest:
+        found, before = read_shadow(shadow, (*job.exclude, kept.version_table)), done.replay
+        if found.digest != before.final.digest:
             return None
         run = run_in(job, shadow, together=True)
         if run.again:
             return None
-        known = {item.revision_id for item in kept.replay.revisions}
+        known = {item.revision_id for item in before.revisions}
         fresh = {item.revision_id for item in parse_tree(job.tree).revisions} - known
         if {item.revision_id for item in run.revisions} != fresh:
             return None
-        before = kept.replay
         revisions = (*before.revisions, *_without(run.revisions, job.exclude))
-        done = _cached(job, run, before.baseline, revisions, {**kept.sources, **run.sources})
+        done = _cached(job, run, before.baseline, revisions, {**done.sources, **run.sources})
         stays = _keep(job, shadow, run, done)
         return done
     finally:
@@ -316,9 +313,8 @@ def _keep(job: Job, shadow: Dsn, run: Run, done: Cached) -> bool:
         database=job.kept_name,
         setting=job.setting,
         files=job.files,
-        sources=done.sources,
         version_table=run.version_table,
-        replay=done.replay,
+        key=job.key,
     )
     job.shelf.write(job.kept_name, kept)
     return True

@@ -426,6 +426,22 @@ STATEMENTS = (
     "CREATE TEMP TABLE fewer (id int); ALTER TABLE fewer RENAME id TO short",
     "DROP TABLE fewer",
     "ALTER TABLE fewer RENAME COLUMN id TO short; DROP TABLE folk, fewer",
+    # What a block may do.
+    "DO $$ BEGIN IF to_regclass('blocks') IS NULL THEN CREATE TABLE blocks (id int);"
+    " END IF; END $$",
+    "DO $$ BEGIN IF to_regclass('blocks') IS NULL THEN CREATE TABLE blocks (id text);"
+    " ELSE ALTER TABLE blocks ADD COLUMN more int; END IF; END $$",
+    "DO $$ BEGIN CREATE TYPE hue AS ENUM ('red');"
+    " EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+    "DO $x$ BEGIN CREATE TYPE hue AS ENUM ('red'); EXCEPTION WHEN duplicate_object THEN"
+    " ALTER TABLE blocks ADD COLUMN hue hue; END $x$ LANGUAGE plpgsql;",
+    "DO $$ BEGIN ALTER TABLE blocks ADD COLUMN u int DEFAULT CASE WHEN true THEN 1 ELSE 2 END;"
+    " COMMENT ON TABLE blocks IS 'of u'; END $$",
+    "DO $$ BEGIN ALTER TABLE shirt ADD COLUMN w int; IF 1 / 0 = 1 THEN NULL; END IF;"
+    " EXCEPTION WHEN division_by_zero THEN COMMENT ON TABLE blocks IS 'undone'; END $$",
+    "DO $$ BEGIN IF EXISTS (SELECT 1) THEN DROP TABLE blocks; END IF; END $$",
+    "DO $$ BEGIN RAISE NOTICE 'nothing'; CREATE TABLE another (id int); EXECUTE 'DROP TABLE shirt';"
+    " END $$",
 )
 
 

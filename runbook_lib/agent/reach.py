@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Collection, Iterable, NamedTuple  # noqa: UP035  (Python 3.9 at run time)
 
+from runbook_lib.agent.blocks import inside
 from runbook_lib.agent.known import PIECE, Known
 from runbook_lib.agent.recording import Record
 from runbook_lib.agent.statements import Touch, touched
@@ -37,7 +38,7 @@ def reach_of(record: Record, known: Known) -> Reach | None:
         return None
     found: list[Touch] = []
     for statement in record.statements:
-        touches = touched(statement)
+        touches = _touched(statement)
         if touches is None:
             return None
         found += touches
@@ -45,6 +46,17 @@ def reach_of(record: Record, known: Known) -> Reach | None:
         return _put_together(found, known, told=record.autocommit)
     except Unclear:
         return None
+
+
+def _touched(statement: str) -> list[Touch] | None:
+    """Look into a DO block, of which every statement may have run."""
+    found: list[Touch] = []
+    for one in inside(statement) or [statement]:
+        touches = touched(one)
+        if touches is None:
+            return None
+        found += touches
+    return found
 
 
 def _put_together(found: Collection[Touch], known: Known, *, told: bool) -> Reach | None:

@@ -87,6 +87,13 @@ WITH member AS (
     SELECT objoid, classoid, objsubid, '"comment":' || to_json(description) AS comment
     FROM pg_catalog.pg_description
     WHERE objoid >= 16384
+), def AS (
+    -- only an expression with a column in it needs the table, and opening one is dear
+    SELECT adrelid, adnum, pg_get_expr(adbin,
+        CASE WHEN strpos(CAST(adbin AS text), '{VAR ') > 0 THEN adrelid ELSE 0 END) AS expression
+    FROM pg_catalog.pg_attrdef
+    WHERE CAST(adrelid AS bigint) >= 16384
+    OFFSET 0
 ), att AS (
     -- One row for each table: the names and types of its columns by their number, dropped ones
     -- included, and its part of the answer. Keys and indexes look their columns up in it, so that
@@ -146,15 +153,7 @@ WITH member AS (
             FROM rel
         ) r ON r.oid = a.attrelid
         LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-        LEFT JOIN (
-            -- only an expression with a column in it needs the table, and opening one is dear
-            SELECT adrelid, adnum, pg_get_expr(adbin,
-                CASE WHEN strpos(CAST(adbin AS text), '{VAR ') > 0 THEN adrelid ELSE 0 END)
-                AS expression
-            FROM pg_catalog.pg_attrdef
-            WHERE CAST(adrelid AS bigint) >= 16384
-            OFFSET 0
-        ) f ON f.adrelid = a.attrelid AND f.adnum = CASE WHEN a.atthasdef THEN a.attnum END
+        LEFT JOIN def f ON f.adrelid = a.attrelid AND f.adnum = CASE WHEN a.atthasdef THEN a.attnum END
         LEFT JOIN note d ON d.objoid = a.attrelid AND d.objsubid = a.attnum
             AND d.classoid = CAST('pg_catalog.pg_class' AS regclass)
         WHERE r.has_columns
