@@ -64,7 +64,10 @@ class Witness:
         self.triggers = False
 
     def equip(self) -> None:
-        """Make the functions in the migration's session, before anything of a revision runs."""
+        """Make the functions in the migration's session, before anything of a revision runs.
+
+        The server plans their queries when they are first called, which takes longer than all else.
+        """
         self.equipped = False
         if not self.queries.get("functions"):
             return
@@ -72,6 +75,8 @@ class Witness:
             with self.session.aside():
                 for statement in self.queries["functions"]:
                     self.session.raw(statement, fetch=False)
+                self.session.raw("SELECT pg_temp.runbook_part(CAST(ARRAY[] AS oid[]))")
+                self.session.raw("SELECT pg_temp.runbook_whole()")
             self.equipped = True
         except Exception:  # no right to temporary objects, say: then everything is read
             return
@@ -91,14 +96,12 @@ class Witness:
                 raise Again(partial=False) from error  # a revision took them away: see it in full
             return ""
 
-    def begin(self) -> None:
-        """Read the whole catalog for the first time, and let the server plan what comes next."""
-        with self.session.aside():
-            self._find_version_table()
-            self._take(self.snapshot())
-            if self.equipped:
-                self._ask("SELECT pg_temp.runbook_part(CAST(ARRAY[] AS oid[]))")
+    def begin(self) -> Objects:
+        """Read the whole catalog for the first time, and return it."""
+        self._find_version_table()
+        self._take(self.snapshot())
         self.first = dict(self.known.objects) if self.known else {}
+        return self.first
 
     def has_changed(self, connection: Any) -> bool:
         """Say whether another connection sees a catalog that is not as it was at first."""

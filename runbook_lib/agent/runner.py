@@ -120,8 +120,11 @@ class Runner:
             return
         self.session.context = context
         if self.replaying:
-            self.session.prepare_version_table(self.script)
-            self.witness.equip()
+            with self.session.beside(self.witness.equip):
+                longest = max(
+                    (len(item.revision) for item in self.script.walk_revisions()), default=0
+                )
+            self.session.prepare_version_table(longest)
 
     def describe(self) -> dict[str, Any]:
         context, settings = self.session.context, self.settings
@@ -149,7 +152,7 @@ class Runner:
         if self.request.get("only"):
             self._run_only(context)
             return
-        chosen = self._chosen(rows)
+        chosen = [step for step in self._plan(rows) if self._allowed(step)]
         for number, step in enumerate(chosen, 1):
             if hasattr(step, "revision"):
                 self._wrap(step, number, len(chosen))
@@ -157,12 +160,6 @@ class Runner:
             self._leave()
         if self.replaying and not self.witness.is_exact():
             raise Again(partial=False)
-
-    def _chosen(self, rows: Any) -> list[Any]:
-        """Return the steps to go; the first look is taken while their files are being loaded."""
-        look = self.witness.begin if self.replaying and not self.witness.known else (lambda: None)
-        with self.session.beside(look):
-            return [step for step in self._plan(rows) if self._allowed(step)]
 
     def _plan(self, rows: Any) -> list[Any]:
         operation = self.request["op"]
@@ -208,8 +205,8 @@ class Runner:
         """Run one revision's function and see what it does, within its own transaction."""
         record = self.recorder.current = Record(revision_id)
         before = (self.together and self.witness.last) or self.witness.moment()
-        if self.replaying and not self.finished:
-            self.channel.send("baseline", objects=self.witness.first)
+        if self.replaying and self.witness.known is None:
+            self.channel.send("baseline", objects=self.witness.begin())
         started = time.perf_counter()
         self.recorder.capturing = True
         try:

@@ -126,8 +126,8 @@ class Session:
         column = context._version.c.version_num
         return sorted(str(row[0]) for row in connection.execute(select(column)))
 
-    def prepare_version_table(self, script: Any) -> None:
-        """Let a shadow's version table hold every id of the tree.
+    def prepare_version_table(self, longest: int) -> None:
+        """Let a shadow's version table hold every id of the tree, of ``longest`` characters.
 
         Where they fit it stays as it is: a revision may reflect the schema and copy it.
         """
@@ -139,7 +139,7 @@ class Session:
         if schema:
             self.raw(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}", fetch=False)
         limit = getattr(column.type, "length", None)
-        if limit and any(len(item.revision) > limit for item in script.walk_revisions()):
+        if limit and longest > limit:
             column.type = Text()
             name = ".".join(quote(item) for item in (schema, context.version_table) if item)
             widen = f"ALTER TABLE IF EXISTS {name} ALTER COLUMN version_num TYPE text"
