@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -57,6 +58,7 @@ def seal_run(
     for path in sorted(folder.path.glob("*.ipynb")):
         _settle_notebook(folder, path)
     found = results(folder)
+    notes = (*notes, *_clock_notes(folder))
     record.write(folder, found, verdict, scrub, by_hand, notes)
     plan, audit = maybe(folder, "plan", Plan), _audit(folder)
     return seal(
@@ -73,6 +75,14 @@ def seal_run(
         errors=sum(item.severity == "error" for item in audit.findings) if audit else None,
         notes=notes,
     )
+
+
+def _clock_notes(folder: RunFolder) -> tuple[str, ...]:
+    """The log's lines stand in the order in which things happened, whatever the clock said."""
+    told = [str(event.get("at", "")) for event in folder.events()]
+    if all(early <= late for early, late in pairwise(told)):
+        return ()
+    return ("The clock went back during this run: go by the order of events.jsonl, not by times.",)
 
 
 def maybe(folder: RunFolder, name: str, cls: type[T]) -> T | None:

@@ -171,10 +171,8 @@ def _praise(run: Sealed, key: Ed25519PublicKey | None) -> str:
     signed = (run.folder.path / SIGNATURE).exists()
     signature = ", the signature is good" if key else ", signed (no key given to check it)"
     by_hand = ", stepped through by hand" if run.record.by_hand else ""
-    return (
-        f"all {len(run.files)} files are as sealed, verdict {run.record.verdict}{by_hand}"
-        f"{signature if signed else ''}"
-    )
+    files = "its only file is" if len(run.files) == 1 else f"all {len(run.files)} files are"
+    return f"{files} as sealed, verdict {run.record.verdict}{by_hand}{signature if signed else ''}"
 
 
 def _name_fault(run: Sealed) -> str:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from runbook_lib import cli
 from runbook_lib.artifacts import digest, file_digest
+from runbook_lib.closing import seal_run
 from runbook_lib.config import Environment, ProjectSettings
 from runbook_lib.errors import ConfigurationError, SafetyError
 from runbook_lib.evidence import RunFolder
@@ -257,6 +258,20 @@ class TestExpected:
         assert wrong.exit_code == 1
         with pytest.raises(ConfigurationError, match="no digest to expect"):
             verify(environment.outputs, expect=("xyz",))
+
+
+def test_a_clock_that_went_back_is_noted_and_the_chain_holds(environment: Environment) -> None:
+    first, second = (RunFolder.open(environment, "new") for _ in range(2))
+    ahead = json.dumps({"at": "2099-01-01T00:00:00Z", "event": "started", "phase": "02_audit"})
+    with (second.path / "events.jsonl").open("a") as stream:
+        stream.write(f"{ahead}\n")
+    for folder in (second, first):  # sealed in the other order, too
+        folder.append_event("interrupted")
+        sealed = seal_run(folder, "failed", Scrub())
+        assert bool(sealed.record.notes) is (folder == second)
+        noted = "The clock went back" in (folder.path / "record.html").read_text()
+        assert noted is (folder == second)
+    assert all(result.ok for result in verify(environment.outputs))
 
 
 def test_the_log_may_be_torn_or_strange(environment: Environment) -> None:
