@@ -36,7 +36,14 @@ SIGNATURE = "run.json.dsse"
 EVENTS = "events.jsonl"
 SUPERSEDED = "superseded"
 LOCK = ".lock"
-WRITES = ("applying", "applied", "step failed", "rolling back", "rolled back")
+LEFT = {
+    "applying": "The target was being written to: some steps may be in force.",
+    "applied": "Every step is in force on the target, and was not read back.",
+    "step failed": "A step failed on the target; what came of it was not read back.",
+    "rolling back": "The target was being taken back: that may be done or not.",
+    "rolled back": "The target was taken back, and was not read back.",
+}
+"""What the last event that tells of a write to the target may have left there."""
 RUNNER_VARIABLE = "RUNBOOK_RUNNER_PID"
 _STAMP = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
@@ -166,7 +173,7 @@ class RunFolder:
     def last_write(self) -> str:
         """The last event that tells of a write to the target, or ""."""
         told = [str(event.get("event")) for event in self.events()]
-        return next((event for event in reversed(told) if event in WRITES), "")
+        return next((event for event in reversed(told) if event in LEFT), "")
 
     def has(self, name: str) -> bool:
         return self._file(name).is_file()

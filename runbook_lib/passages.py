@@ -13,7 +13,10 @@ from runbook_lib.promotion import Deployment
 from runbook_lib.validation import CheckResult, Validation
 
 
-def hands(by_hand: Sequence[str]) -> str:
+def hands(by_hand: Sequence[str], run: bool) -> str:
+    """Who carried the run out; ``run`` says that its log tells of ``runbook run``."""
+    if not by_hand and not run:
+        return "by hand, and left behind before it was closed"
     if not by_hand:
         return "by <code>runbook run</code>, notebook after notebook"
     return f"stepped through by hand: {escape(', '.join(by_hand))}; sealed afterwards"

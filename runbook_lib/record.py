@@ -13,10 +13,11 @@ from runbook_lib import balance, chart, passages
 from runbook_lib.backup import Backup
 from runbook_lib.counting import count, differing
 from runbook_lib.errors import RunbookError
-from runbook_lib.evidence import PhaseResult, RunFolder
+from runbook_lib.evidence import LEFT, PhaseResult, RunFolder
 from runbook_lib.forensics import Audit
+from runbook_lib.going_back import Rollback
 from runbook_lib.pages import frame, missing, moment, table, took, word
-from runbook_lib.plan import Plan, Rehearsal
+from runbook_lib.plan import Plan, Rehearsal, StepResult
 from runbook_lib.promotion import Approval, Deployment
 from runbook_lib.scrub import Scrub
 from runbook_lib.seal import MEANINGS
@@ -54,6 +55,7 @@ class _Page:
     validation: Validation | None
     approval: Approval | None
     deployment: Deployment | None
+    rollback: Rollback | None
 
     @classmethod
     def of(cls, folder: RunFolder, phases: Sequence[PhaseResult], verdict: str) -> _Page:
@@ -68,6 +70,7 @@ class _Page:
             validation=_read(folder, "04_validation", Validation),
             approval=_read(folder, "approval", Approval),
             deployment=_read(folder, "05_deployment", Deployment),
+            rollback=_read(folder, "90_rollback", Rollback),
         )
 
     def render(self, by_hand: Sequence[str], notes: Sequence[str]) -> str:
@@ -115,33 +118,46 @@ class _Page:
             facts.append(("Plan", f"{escape(steps)}, digest <code>{self.plan.digest}</code>"))
         if self.approval:
             facts.append(("Approved", f"by {escape(self.approval.by)}, {moment(self.approval.at)}"))
+        if self._left():
+            facts.append(("Written", f"<b>{self._left()}</b>"))
         if self.deployment:
-            facts.append(
-                (
-                    "Written",
-                    f"{self._times()}; {differing(self.deployment.differences)} from what the "
-                    "heads promise afterwards",
-                )
-            )
+            differ = f"{differing(self.deployment.differences)} from what the heads promise"
+            times = self._times("applying", "applied")
+            facts.append(("Written", f"{times}; {differ} afterwards"))
             facts.append(("Rows", f"{kept(self.deployment.tables)}."))
         ways = (
             [way.way for way in self.validation.ways_back if way.proven] if self.validation else []
         )
         if ways:
             facts.append(("Way back", f"rehearsed on a copy: {escape(', '.join(ways))}"))
-        facts.append(("Carried out", passages.hands(by_hand)))
+        if self._went_back():
+            times = self._times("rolling back", "rolled back")
+            facts.append(("Taken back", f"{escape(self._went_back())}, {times}"))
+        run = "started" in self.folder.happened
+        facts.append(("Carried out", passages.hands(by_hand, run)))
         facts += [("Note", escape(note)) for note in notes]
         return table(("", ""), facts, cards=False)
 
-    def _times(self) -> str:
+    def _times(self, first: str, last: str) -> str:
         """When the target was written, from the run's events (UTC)."""
         at = {str(item.get("event")): str(item.get("at", "")) for item in self.folder.events()}
-        begun, ended = at.get("applying", ""), at.get("applied", "")
+        begun, ended = at.get(first, ""), at.get(last, "")
         if not begun:
             return "at a time that the run's events do not say"
         return (
             f"from {moment(begun)} to {moment(ended) if ended else 'an end that was not recorded'}"
         )
+
+    def _left(self) -> str:
+        """What a write that was cut off may have left on the target; "" where it was read back."""
+        last = self.folder.last_write
+        known = self.rollback if last in ("rolling back", "rolled back") else self.deployment
+        return "" if known or (last == "step failed" and self.rollback) else LEFT.get(last, "")
+
+    def _went_back(self) -> str:
+        """By which way the target was taken back; "" where it was not."""
+        done = self.rollback
+        return done.plan.way if done is not None and done.approval is not None else ""
 
     # --- the questions ----------------------------------------------------------------------
 
@@ -216,10 +232,36 @@ class _Page:
         return f"{told}.</p>{conditions}" + self._see(("approval.json", "the approval"))
 
     def _done(self) -> str:
-        done = self.deployment
-        if done is None:
-            return missing("Nothing was changed on the target.")
-        drawn = chart.bars([(s.seconds, "failed" if s.error else "passed") for s in done.steps])
+        told = (
+            *([f"<p><b>{self._left()}</b></p>"] if self._left() else ()),
+            *([self._deployed(self.deployment)] if self.deployment else ()),
+            *([self._taken_back(self.rollback)] if self.rollback and self._went_back() else ()),
+        )
+        return "".join(told) or missing("Nothing was changed on the target.")
+
+    def _deployed(self, done: Deployment) -> str:
+        told = self._steps("applying", "applied", done.steps)
+        return (
+            told
+            + passages.checked("Application checks afterwards, on the target", done.checks)
+            + "".join(f"<p>Watched: {escape(line)}</p>" for line in done.watch)
+            + self._see(("05_deployment.html", "checklist, approval, steps, what was read back"))
+        )
+
+    def _taken_back(self, done: Rollback) -> str:
+        came = "it is back where it was" if done.passed else "it is NOT back where it was"
+        return (
+            f"<p>The target was taken back by {escape(done.plan.way)}: {came}. Rows: "
+            f"{kept(done.tables)}.</p>"
+            + self._steps("rolling back", "rolled back", done.steps)
+            + self._see(("90_rollback.html", "steps, what was read back"))
+        )
+
+    def _steps(self, first: str, last: str, steps: Sequence[StepResult]) -> str:
+        """When the target was written, and each step with its time."""
+        if not steps:
+            return "<p>Nothing to do.</p>"
+        drawn = chart.bars([(s.seconds, "failed" if s.error else "passed") for s in steps])
         rows = [
             (
                 escape(step.title),
@@ -227,15 +269,10 @@ class _Page:
                 took(step.seconds, 2),
                 drawn[number],
             )
-            for number, step in enumerate(done.steps)
+            for number, step in enumerate(steps)
         ]
-        told = table(("Step", "How it went", "Took", "When"), rows) if rows else ""
-        return (
-            f"<p>{f'Written {self._times()}.' if rows else 'Nothing to do.'}</p>{told}"
-            + passages.checked("Application checks afterwards, on the target", done.checks)
-            + "".join(f"<p>Watched: {escape(line)}</p>" for line in done.watch)
-            + self._see(("05_deployment.html", "checklist, approval, steps, what was read back"))
-        )
+        shown = table(("Step", "How it went", "Took", "When"), rows)
+        return f"<p>Written {self._times(first, last)}.</p>{shown}"
 
     def _balance(self) -> str:
         return balance.schema(self.audit, self.deployment)

@@ -24,7 +24,7 @@ from runbook_lib.closing import DEPLOYMENT, begin, plan_digest, results, seal_ru
 from runbook_lib.config import Environment, find_config, load_environment
 from runbook_lib.engine import RunbookEngine
 from runbook_lib.errors import RunbookError
-from runbook_lib.evidence import PHASES, PhaseResult, PhaseStatus, RunFolder, locked
+from runbook_lib.evidence import LEFT, PHASES, PhaseResult, PhaseStatus, RunFolder, locked
 from runbook_lib.failures import Interrupted, NotebookFailed, handled
 from runbook_lib.handler import notebook_path
 from runbook_lib.kernels import end_kernel, start_kernel, sweep_kernels
@@ -37,13 +37,6 @@ WARM = ("runbook_lib.session", "runbook_lib.phases")
 Echo = Callable[[str], Any]
 
 _STATUS: dict[str, PhaseStatus] = {"ApprovalNeeded": "approval-needed", "SafetyError": "refused"}
-_LEFT = {
-    "applying": "The target was being written to: some steps may be in force.",
-    "applied": "Every step is in force on the target, and was not read back.",
-    "step failed": "A step failed on the target; what came of it was not read back.",
-    "rolling back": "The target was being taken back: that may be done or not.",
-    "rolled back": "The target was taken back, and was not read back.",
-}
 _WORDS = {"passed": "ok", "approval-needed": "waits for approval"}
 
 
@@ -246,7 +239,7 @@ class Conductor:
     def _written(self, phase: str) -> str:
         """Say what a phase that did not get to its verdict may have left on the target."""
         told = [event["event"] for event in self.folder.events() if event.get("phase") == phase]
-        return next((_LEFT[event] for event in reversed(told) if event in _LEFT), "")
+        return next((LEFT[event] for event in reversed(told) if event in LEFT), "")
 
     def _interrupted(self, stop: Interrupted) -> Outcome:
         """Leave the folder unsealed: the next run settles it."""

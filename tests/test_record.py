@@ -14,6 +14,7 @@ from runbook_lib.catalog import ObjectChange
 from runbook_lib.evidence import PhaseResult, RunFolder
 from runbook_lib.findings import finding
 from runbook_lib.forensics import Audit, Comparison, Evidence, RevisionVerdict, Target
+from runbook_lib.going_back import Rollback, RollbackPlan
 from runbook_lib.plan import Attempt, Plan, Rehearsal, Step, StepResult
 from runbook_lib.promotion import Approval, Deployment
 from runbook_lib.revisions import Tree
@@ -254,3 +255,46 @@ def test_a_backup_that_is_not_verified_is_said(folder: RunFolder) -> None:
     change = ObjectChange(object="table:public.users", before=None, after={})
     folder.write("01_backup", to_json(BACKUP) | {"differences": [to_json(change)]})
     assert "does NOT equal" in shown(folder)
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        (("applying",), "The target was being written to: some steps may be in force."),
+        (("applying", "applied"), "Every step is in force on the target, and was not read back."),
+        (("rolling back",), "The target was being taken back: that may be done or not."),
+    ],
+)
+def test_what_a_write_that_was_cut_off_may_have_left_is_said(
+    folder: RunFolder, events: tuple[str, ...], told: str
+) -> None:
+    for event in events:
+        folder.append_event(event)
+    page = shown(folder)
+    assert page.count(told) == 2, "in the summary, and where it is asked what was done"
+    assert "Nothing was changed on the target." not in page
+    assert "by hand, and left behind before it was closed" in page
+
+
+def test_a_way_back_that_was_taken_is_told(folder: RunFolder) -> None:
+    way = RollbackPlan(
+        environment="production",
+        way="restore",
+        run="20261123T000000Z-abcdef",
+        plan_digest=PLAN.digest,
+        backup_sha256="b" * 64,
+        steps=(),
+        loses=(),
+        rehearsed="yes",
+        catalog_now="c" * 64,
+        rows_now=(),
+    )
+    folder.write("90_rollback", Rollback(plan=way, approval=None, steps=()))
+    assert "Nothing was changed on the target." in shown(folder), "a dry run"
+    for event in ("started", "rolling back", "rolled back"):
+        folder.append_event(event)
+    folder.write("90_rollback", Rollback(plan=way, approval=APPROVAL, steps=STEPS, tables=TABLES))
+    page = shown(folder)
+    assert "The target was taken back by restore: it is back where it was." in page
+    assert "Taken back restore, from" in page
+    assert "Nothing was changed" not in page
