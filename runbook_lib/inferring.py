@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from runbook_lib import authorship, baseline, corrections, shadows
 from runbook_lib import replay as replays
+from runbook_lib.answers import Run
 from runbook_lib.artifacts import digest
 from runbook_lib.baseline import Guess
 from runbook_lib.catalog import Catalog
@@ -74,20 +75,28 @@ def _search(job: Job, live: Catalog, plain: Replay) -> Inferred | None:
     search = Search(job=job, texts=texts, elsewhere=frozenset(made))
     guess = baseline.first_guess(live, texts.values())
     hopeless: set[str] = set()
-    best: tuple[int, Inferred] | None = None
+    guess = _explored(search, guess, hopeless)
     for _ in range(REPLAYS):
-        guess = _explored(search, guess, hopeless)
         found = _over(job, guess.inferred())
-        failing = sum(run.status != "replayed" for run in found.revisions)
+        answered = _answered(search, guess, _failed(found, hopeless), hopeless)
         better = baseline.corrected(guess, found, _waiting(search, live, found))
-        if better == guess:
-            best = (failing, guess.inferred())
-            fresh = {run.revision_id for run in found.revisions if run.status == "failed"}
-            if fresh <= hopeless:
-                break
-        guess = better
-    before = sum(run.status != "replayed" for run in plain.revisions)
-    return best[1] if best and best[0] < before else None
+        if answered != guess:
+            guess = _explored(search, answered, hopeless)
+        elif better != guess:
+            guess = better
+        else:
+            return guess.inferred() if _undone(found) < _undone(plain) else None
+    return None
+
+
+def _failed(found: Replay | Run, hopeless: Collection[str]) -> list[RevisionReplay]:
+    """Return the revisions that failed and may still be answered."""
+    failed = (run for run in found.revisions if run.status == "failed")
+    return [run for run in failed if run.revision_id not in hopeless]
+
+
+def _undone(found: Replay) -> int:
+    return sum(run.status != "replayed" for run in found.revisions)
 
 
 def _waiting(search: Search, live: Catalog, found: Replay) -> frozenset[str]:
@@ -108,7 +117,7 @@ def _explored(search: Search, guess: Guess, hopeless: set[str]) -> Guess:
     try:
         for _ in range(ROUNDS):
             run = replays.run_in(job, shadow, skip=hopeless)
-            failed = [item for item in run.revisions if item.status == "failed"]
+            failed = _failed(run, hopeless)
             better = _answered(search, guess, failed, hopeless)
             if better == guess:
                 return guess
