@@ -95,7 +95,9 @@ def _refusal(refused: Sequence[Refusal]) -> Rehearsal:
 
 
 def _unproven(bench: Bench, attempts: Sequence[Attempt]) -> Rehearsal:
-    broken = violations.find(bench.clone, bench.expected, bench.version)
+    """Say why nothing is proven; where all steps of an attempt ran, no rows were in their way."""
+    stuck = all(any(step.error for step in attempt.steps) for attempt in attempts)
+    broken = violations.find(bench.clone, bench.expected, bench.version) if stuck else ()
     lost = sorted({key for attempt in attempts for key in attempt.lost})
     codes = ("data-violates-constraint",) if broken else ("no-proven-repair",)
     tried = " ".join(f"{attempt.strategy}: {attempt.reason}" for attempt in attempts)

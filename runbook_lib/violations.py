@@ -45,14 +45,20 @@ def _sentence(connection: Any, change: ObjectChange) -> str:
             continue  # a column of it is missing as well: nothing to violate yet
         count, sample = rows[0]
         if count:
-            kind, name = split(change.object)
-            what = "1 row violates" if count == 1 else f"{count} rows violate"
-            rule = "NOT NULL of " if kind == "column" else ""
-            return (
-                f"{what} {rule}{kind} {name} of {table}; {keys} of some: {sample}. "
-                "Mend them; the runbook deletes nothing."
-            )
+            return _told(change, count, f"of {table}; {keys} of some: {sample}.")
     return ""
+
+
+def _told(change: ObjectChange, count: int, where: str) -> str:
+    kind, name = split(change.object)
+    if kind == "column" and change.before is None:
+        return (
+            f"{count} row{'s' * (count != 1)} would have no value in {kind} {name}, which is new "
+            f"and NOT NULL, {where} Give it a default in its revision; the runbook deletes nothing."
+        )
+    what = "1 row violates" if count == 1 else f"{count} rows violate"
+    rule = "NOT NULL of " if kind == "column" else ""
+    return f"{what} {rule}{kind} {name} {where} Mend them; the runbook deletes nothing."
 
 
 def _questions(change: ObjectChange) -> Iterable[tuple[str, str, str]]:

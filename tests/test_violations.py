@@ -26,3 +26,12 @@ def test_rows_without_a_value_are_counted(database: Dsn) -> None:
     wanted = {"column:public.t.a": {"type": "integer", "nullable": "no"}, "table:public.t": {}}
     (sentence,) = find(database, Catalog(objects=wanted), VERSION)
     assert sentence.startswith("2 rows violate NOT NULL of column public.t.a of public.t")
+
+
+def test_rows_without_a_value_for_a_new_column_cannot_be_mended(database: Dsn) -> None:
+    execute(database, "CREATE TABLE t (a int)", "INSERT INTO t VALUES (1)")
+    wanted = {"column:public.t.b": {"type": "integer", "nullable": "no"}, "table:public.t": {}}
+    (sentence,) = find(database, Catalog(objects=wanted), VERSION)
+    assert sentence.startswith("1 row would have no value in column public.t.b, which is new and")
+    assert "default" in sentence
+    assert "Mend" not in sentence

@@ -48,8 +48,15 @@ FOLLOWED = Rev(
 DROPS = Rev(
     id="t2_drops",
     parents=("t1_base",),
-    up=("ALTER TABLE clients DROP legacy", "DROP TABLE old_things"),
+    up=(
+        "ALTER TABLE clients DROP legacy",
+        "DROP TABLE old_things",
+        "ALTER TABLE clients ADD rank text",  # without a default: the revision sees to its values
+        "UPDATE clients SET rank = 'new'",
+        "ALTER TABLE clients ALTER rank SET NOT NULL",
+    ),
     down=(
+        "ALTER TABLE clients DROP rank",
         "ALTER TABLE clients ADD legacy text",
         "CREATE TABLE old_things (id serial PRIMARY KEY, what text)",
     ),
@@ -89,6 +96,6 @@ def test_data_is_dropped_only_when_a_person_allows_it(workshop: Workshop) -> Non
     assert outcome.end == "repaired", outcome.reason
     assert outcome.plan
     assert outcome.plan.loses == ("column:public.clients.legacy", "table:public.old_things")
-    assert made.rows()["public.clients"][0] == ("id", "name", "since", "points")
+    assert made.rows()["public.clients"][0] == ("id", "name", "since", "points", "rank")
     assert len(made.rows()["public.clients"][1]) == 20
     workshop.drop(made)
