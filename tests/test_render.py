@@ -558,7 +558,7 @@ class TestTables:
         display = render.revisions(line(1200, r0600="phantom"))
         assert "details" in check(display).seen
         assert "r0600" in repr(display)
-        assert "and 1,199 revisions with nothing wrong about them" in repr(display)
+        assert "and 1,199 revisions that nothing speaks against" in repr(display)
         assert len(repr(display).splitlines()) < 20
         assert "r1199" in display.html
 

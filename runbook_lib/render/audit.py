@@ -47,7 +47,7 @@ def verdict(status: str, sentence: str) -> Display:
 def revisions(audit: Audit) -> Display:
     """Every revision: what is recorded, what was executed, and the verdict of the two.
 
-    In a long history the revisions with nothing wrong about them come last, folded.
+    In a long history the revisions that nothing speaks against come last, folded.
     """
     items = audit.revisions
     if len(items) > LONG:
@@ -62,7 +62,7 @@ def revisions(audit: Audit) -> Display:
         ),
         [_revision_row(item, first[item.revision_id] is item) for item in items],
         quiet=quiet,
-        quiet_noun="revisions with nothing wrong about them",
+        quiet_noun="revisions that nothing speaks against",
         empty="The tree has no revisions.",
     )
 
