@@ -70,14 +70,16 @@ class Inference:
     """All testimonies, the chains that stay open, and those whose live value stands nowhere.
 
     ``torn`` are revisions that can stop half-way and would have written an open chain in between:
-    whether they came so far, nothing tells. ``unproven`` are testimonies that prove nothing,
-    ``doubts`` why.
+    whether they came so far, nothing tells. No place of a chain ``at_odds`` agrees with what the
+    other chains say of its writers. ``unproven`` are testimonies that prove nothing, ``doubts``
+    why.
     """
 
     testimonies: tuple[Testimony, ...]
     ambiguous: tuple[Chain, ...]
     drifted: tuple[Chain, ...]
     torn: frozenset[str] = frozenset()
+    at_odds: tuple[Chain, ...] = ()
     unproven: tuple[Testimony, ...] = ()
     doubts: Doubts = field(default_factory=Doubts)
 
@@ -95,6 +97,7 @@ def infer(replay: Replay, live: Catalog) -> Inference:
         ambiguous=tuple(chain for chain, places in settled.items() if len(places) > 1),
         drifted=tuple(chain for chain in chains if not chain.places()),
         torn=_torn(settled) - whole,
+        at_odds=_at_odds(settled, whole, unsure),
         unproven=tuple(item for item in said if not item.proves),
         doubts=unsure,
     )
@@ -189,7 +192,7 @@ def _settle(
     while True:
         ran, did_not = (said & whole for said in _known(settled, unsure))
         narrowed = {
-            chain: _consistent(chain, places, ran, did_not) if len(places) > 1 else places
+            chain: (len(places) > 1 and _consistent(chain, places, ran, did_not)) or places
             for chain, places in settled.items()
         }
         if narrowed == settled:
@@ -213,13 +216,23 @@ def _known(
 def _consistent(
     chain: Chain, places: tuple[int, ...], ran: Collection[str], did_not: Collection[str]
 ) -> tuple[int, ...]:
-    kept = tuple(
+    return tuple(
         place
         for place in places
         if chain.links[place].writer not in did_not
         and not any(link.writer in ran for link in chain.links[place + 1 :])
     )
-    return kept or places
+
+
+def _at_odds(
+    settled: Mapping[Chain, tuple[int, ...]], whole: frozenset[str], unsure: Doubts
+) -> tuple[Chain, ...]:
+    ran, did_not = (said & whole for said in _known(settled, unsure))
+    return tuple(
+        chain
+        for chain, places in settled.items()
+        if len(places) > 1 and not _consistent(chain, places, ran, did_not)
+    )
 
 
 def _testify(chain: Chain, places: tuple[int, ...], unsure: Doubts) -> list[Testimony]:

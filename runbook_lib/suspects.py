@@ -52,6 +52,8 @@ def holed(case: Case, judged: Mapping[str, RevisionVerdict]) -> bool:
 
     Without a contradiction, branches do not matter to each other.
     """
+    if case.inference.at_odds:
+        return True
     missing = {name for name, verdict in judged.items() if verdict.executed == "no"}
     hidden = {*missing, *_silent(case, judged)}
     drifted = bool(case.inference.drifted)
@@ -150,7 +152,8 @@ def odd(case: Case, judged: Mapping[str, RevisionVerdict]) -> set[str]:
     """Objects that contradict the revisions that made them."""
     halves = (verdict for verdict in judged.values() if half(case, verdict))
     contradicting = {key for verdict in halves for key in against(verdict)}
-    return contradicting | {chain.object for chain in case.inference.drifted}
+    known = case.inference
+    return contradicting | {chain.object for chain in (*known.drifted, *known.at_odds)}
 
 
 def against(verdict: RevisionVerdict) -> frozenset[str]:
