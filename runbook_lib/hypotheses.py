@@ -89,7 +89,13 @@ def _baffled(
 ) -> Explanation | None:
     """Nothing explains the schema: say what is open where not all that could be was tried."""
     stoppable = {run.revision_id for run in case.replay.revisions if run.stoppable} & {*judged}
-    overwritten = {name for name in stoppable if _overwritten(case, judged, judged[name])}
+    concerned = Kinship(case.replay, case.live).writers(suspects.odd(case, judged))
+    overwritten = {
+        name
+        for name in stoppable
+        if _overwritten(case, judged, judged[name])
+        or (judged[name].executed == "no" and name in concerned)
+    }
     stopped = overwritten | {name for name in stoppable if judged[name].executed != "yes"}
     if not stopped and 2 ** len(doubts.every) <= TRIALS:
         return None
@@ -158,7 +164,7 @@ def _agreed(
         for name in doubts.silent
         if not every or any(change.object in loose for change in case.runs[name].changes)
     }
-    known = {
+    known: dict[str, Executed] = {
         name: _word(name, doubts, chosen)
         for chosen in found
         for name in doubts.every
@@ -169,6 +175,8 @@ def _agreed(
         for run in case.replay.revisions
         if run.changes and len({run.revision_id in other for other in best}) == 1
     }
+    if not any(undone.values()):
+        known |= dict.fromkeys(near.stopped, "yes")
     return Explanation(made=found[best[0]], ran=known, likely=likely)
 
 
@@ -221,7 +229,7 @@ class _Nearness:
     def __init__(
         self, case: Case, live: Catalog, stopped: frozenset[str], begun: frozenset[str]
     ) -> None:
-        self.case, self.live, self._stopped, self._begun = case, live, stopped, begun
+        self.case, self.live, self.stopped, self._begun = case, live, stopped, begun
         self._allowed: dict[frozenset[str], Mapping[str, set[str]]] = {}
         self._known = object_histories(case.replay)
         self._foreign = live.objects.keys() - self._known.keys() - _brought(case, live)
@@ -239,7 +247,7 @@ class _Nearness:
 
     def _undone(self, chosen: frozenset[str]) -> Mapping[str, set[str]]:
         """Return how objects may differ because a revision did not come to them."""
-        names = self._stopped | (chosen & self._begun)
+        names = self.stopped | (chosen & self._begun)
         if names not in self._allowed:
             self._allowed[names] = _left(names, self.case.replay)
         return self._allowed[names]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
 from runbook_lib import graph as graphs
 from runbook_lib import moves
 from runbook_lib.case import Case
-from runbook_lib.catalog import parts, table_of
+from runbook_lib.catalog import parts, split, table_of
 from runbook_lib.effects import RevisionReplay
 from runbook_lib.forensics import RevisionVerdict
 from runbook_lib.inference import object_histories
@@ -56,7 +56,7 @@ def holed(case: Case, judged: Mapping[str, RevisionVerdict]) -> bool:
         return True
     missing = {name for name, verdict in judged.items() if verdict.executed == "no"}
     hidden = {*missing, *_silent(case, judged)}
-    drifted = bool(case.inference.drifted)
+    drifted, contradicting = bool(case.inference.drifted), odd(case, judged)
     order = [run.revision_id for run in case.replay.revisions if run.revision_id in judged]
     runs = case.runs
     for number, name in enumerate(order):
@@ -67,12 +67,18 @@ def holed(case: Case, judged: Mapping[str, RevisionVerdict]) -> bool:
             return True
         if at_odds and hidden & {*order[:number]}:
             return True
-        if half(case, judged[name]):
-            later = _Later()
-            for one in order[number + 1 :]:
-                later.add(runs[one], judged[one])
-            if later.idle or later.may_have_made(case, judged[name], told=True):
-                return True
+        own = contradicting & {change.object for change in runs[name].changes}
+        if not own and not half(case, judged[name]):
+            continue
+        later = _Later()
+        for one in order[number + 1 :]:
+            later.add(runs[one], judged[one])
+        if later.names(own):
+            return True
+        if half(case, judged[name]) and (
+            later.idle or later.may_have_made(case, judged[name], told=True)
+        ):
+            return True
     return False
 
 
@@ -86,9 +92,16 @@ class _Later:
 
     def add(self, run: RevisionReplay, verdict: RevisionVerdict) -> None:
         self.idle = self.idle or _idle(run)
-        if verdict.executed in ("yes", "partly"):
+        ran = verdict.executed in ("yes", "partly")
+        if ran:
             self.made.update(c.object for c in run.changes if c.after is not None)
+        if ran or _idle(run):
             self.texts.extend(run.statements)
+
+    def names(self, keys: Collection[str]) -> bool:
+        """Whether their statements name one of the objects: they may have made it so."""
+        text = "\n".join(self.texts) if keys else ""
+        return any(_bare(split(key)[1]) in text for key in keys)
 
     def may_have_made(self, case: Case, verdict: RevisionVerdict, *, told: bool = False) -> bool:
         """Whether they may have made all that speaks for the other one.
@@ -96,14 +109,18 @@ class _Later:
         ``told``: also what their statements only name, as one that finds its work done changes
         nothing.
         """
-        text = "\n".join(self.texts) if told else ""
+        found = [f"{item.kind}:{item.object}" for item in verdict.evidence if item.speaks == "for"]
+        tables = {key: f"table:{table_of(key, case.live.objects.get(key))}" for key in found}
         return all(
             key in self.made
-            or f"table:{table_of(key, case.live.objects.get(key))}" in self.made
-            or parts(item.object)[-1].strip('"') in text
-            for item in verdict.evidence
-            if item.speaks == "for" and (key := f"{item.kind}:{item.object}")
+            or tables[key] in self.made
+            or (told and self.names({key, tables[key]}))
+            for key in found
         )
+
+
+def _bare(name: str) -> str:
+    return parts(name)[-1].strip('"') if name else "\0"
 
 
 def half(case: Case, verdict: RevisionVerdict) -> bool:

@@ -224,10 +224,10 @@ def _half_way(run: RevisionReplay, said: Collection[Testimony]) -> str:
     more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
     speaks = f"{_objects(len(heard))} {'speaks' if len(heard) == 1 else 'speak'}"
     side = "for" if any(item.ran for item in said) else "against"
+    why = f"what it does to {', '.join(named)}{more} shows no more" if lost else "others are odd"
     return (
         f"It can stop half-way, and no revisions that were run by themselves make this schema. "
-        f"{speaks} {side} it, but what it does to {', '.join(named)}{more} shows no more, so how "
-        "far it came is open."
+        f"{speaks} {side} it, but {why}, so how far it came is open."
     )
 
 

@@ -1,4 +1,4 @@
-"""Inventing: random Alembic trees over a rich vocabulary, the same ones for the same seed.
+"""Inventing: what a random revision says, over a rich vocabulary, the same for the same seed.
 
 A statement is tried in a scratch database before it is taken, so the vocabulary needs no model
 of PostgreSQL: what fails is left out.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg2
-from faults.trees import Rev, Topology
+from faults.trees import Rev
 
 TABLES = ("users", "orders", '"Order Items"', '"Größe"', "audit_log", '"select"', "t" * 63, "item")
 COLUMNS = ("name", "qty", "email", '"Straße"', '"Mixed Case"', "note", "c" * 63, "state", '"from"')
@@ -49,12 +49,17 @@ class Draft:
     outside: list[str] = field(default_factory=list)
 
 
+Words = tuple[tuple["Callable[[Inventor], None]", float], ...]
+"""What can be said, and how often."""
+
+
 class Inventor:
     """Invents the revisions of one tree, and tries them through ``cursor``."""
 
-    def __init__(self, seed: int, cursor: Any, *, busy: int = 4) -> None:
+    def __init__(self, seed: int, cursor: Any, words: Words, *, busy: int = 4) -> None:
         self.random = random.Random(seed)
         self.cursor = cursor
+        self.words = words
         self.busy = busy
         self.things: list[Thing] = []
         self.draft = Draft(rev=Rev(id=""), seen=frozenset())
@@ -115,7 +120,7 @@ class Inventor:
     def revision(self, rev: Rev, seen: frozenset[str], wanted: int) -> Rev:
         self.draft = Draft(rev=rev, seen=seen | {rev.id})
         for _ in range(wanted * 6):
-            word = self.random.choices(VOCABULARY, [weight for _, weight in WORDS])[0]
+            word = self.random.choices(self.words, [weight for _, weight in self.words])[0][0]
             with contextlib.suppress(LookupError, psycopg2.Error):
                 word(self)
             if len(self.draft.up) + len(self.draft.outside) >= wanted:
@@ -537,7 +542,7 @@ def conditional(i: Inventor) -> None:
     i.make("column", "note", table=name, type_="text")
 
 
-WORDS: tuple[tuple[Callable[[Inventor], None], float], ...] = (
+WORDS: Words = (
     (create_table, 7), (create_partitioned, 0.5), (create_inherited, 0.5), (drop_table, 1.2),
     (rename_table, 1), (add_column, 6), (add_generated, 0.5), (drop_column, 1.5),
     (rename_column, 1.2), (alter_type, 2), (alter_null, 1.5), (alter_default, 2),
@@ -550,71 +555,3 @@ WORDS: tuple[tuple[Callable[[Inventor], None], float], ...] = (
     (row_security, 0.6), (create_policy, 0.5), (drop_policy, 0.2), (comment, 1), (grant, 0.6),
     (create_schema, 0.4), (insert_rows, 1), (update_rows, 1), (conditional, 1),
 )  # fmt: skip
-VOCABULARY = tuple(word for word, _ in WORDS)
-
-
-# --- the tree ---------------------------------------------------------------------------------
-
-
-def invent(seed: int, cursor: Any, *, longest: int = 7) -> Topology:
-    """Return the tree of a seed; ``cursor`` has an empty database and a transaction of its own."""
-    inventor = Inventor(seed, cursor)
-    choose = inventor.random
-    shape = list(_shape(choose, longest))
-    made: list[Rev] = []
-    above: dict[str, frozenset[str]] = {}
-    for rev in shape:
-        named = (*rev.parents, *rev.depends)
-        above[rev.id] = frozenset().union(*(above[one] | {one} for one in named))
-        merge = len(rev.parents) > 1 and choose.random() < 0.7
-        wanted = 0 if merge else choose.randint(1, inventor.busy)
-        made.append(inventor.revision(rev, above[rev.id], wanted))
-    return Topology(
-        name=f"invented-{seed}",
-        revisions=tuple(made),
-        last="",
-        middle="",
-        declared=len(_heads(made)) > 1,
-        per_migration=choose.random() < 0.4,
-    )
-
-
-def _shape(choose: random.Random, longest: int) -> Iterator[Rev]:
-    """Give the revisions without their statements, parents first."""
-    ids: list[str] = []
-    heads: list[str] = []
-    for number in range(choose.randint(2, longest)):
-        name = _id(choose, number)
-        depends: tuple[str, ...] = ()
-        throw = choose.random()
-        if not ids or throw < 0.05:
-            parents: tuple[str, ...] = ()
-        elif throw < 0.18:
-            parents = (choose.choice(ids),)
-        elif throw < 0.35 and len(heads) > 1:
-            parents = tuple(heads)
-        else:
-            parents = (choose.choice(heads),)
-        if not parents and ids and choose.random() < 0.5:
-            depends = (choose.choice(ids),)
-        heads = [head for head in heads if head not in parents] + [name]
-        ids.append(name)
-        yield Rev(id=name, parents=parents, depends=depends)
-    if len(heads) > 1:
-        yield Rev(id=f"merge{len(ids)}", parents=tuple(heads))
-
-
-def _id(choose: random.Random, number: int) -> str:
-    kind = choose.random()
-    if kind < 0.15:
-        return f"{number}{choose.randint(1000, 9999)}"  # looks like a number
-    if kind < 0.25:
-        return f"{number}e{choose.randint(10, 99)}"
-    if kind < 0.3:
-        return f"{'long_' * 6}{number}"  # just fits into 32
-    return f"{choose.getrandbits(44):011x}{number}"
-
-
-def _heads(revs: list[Rev]) -> list[str]:
-    parents = {parent for rev in revs for parent in rev.parents}
-    return [rev.id for rev in revs if rev.id not in parents]

@@ -9,7 +9,7 @@ import psycopg2
 from faults.trees import Topology
 from samples import TARGET
 
-from fuzz.inventing import invent
+from fuzz.growing import invent
 from fuzz.supposing import NO, YES, Knowledge, State, Supposed, know, replayed, suppose
 from runbook_lib.auditing import Conclusions, Observations, conclude
 from runbook_lib.catalog import Catalog

@@ -12,7 +12,7 @@ import psycopg2
 from faults.trees import Rev
 from faults.worlds import Workshop, World, connected, load
 
-from fuzz.inventing import invent
+from fuzz.growing import invent
 from fuzz.supposing import NO, YES, Knowledge, State, know, suppose
 from runbook_lib.graph import SourceTree, ancestors
 from runbook_lib.revisions import parse_tree
