@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from runbook_lib import moves
-from runbook_lib.catalog import Aspects, Catalog, ObjectChange, split, table_of
+from runbook_lib.catalog import Aspects, Catalog, ObjectChange, apply_changes, split, table_of
 from runbook_lib.effects import Replay, RevisionReplay
 
 RECKONED = 256  # histories at most,
@@ -42,7 +42,12 @@ class Foresight:
 
     def __init__(self, replay: Replay) -> None:
         self._baseline = dict(replay.baseline.objects)
-        self._acts = tuple(_act(run) for run in replay.revisions)
+        self._acts: list[_Act] = []
+        before = replay.baseline
+        for run in replay.revisions:
+            after = apply_changes(before, run.changes)
+            self._acts.append(_act(run, before.objects, after.objects))
+            before = after
 
     @property
     def affordable(self) -> int:
@@ -58,20 +63,26 @@ class Foresight:
         return Foreseen(made=Catalog(objects=objects), odd=frozenset(odd))
 
 
-def _act(run: RevisionReplay) -> _Act:
+def _act(run: RevisionReplay, before: Mapping[str, Aspects], after: Mapping[str, Aspects]) -> _Act:
     """Tell a renaming as one: what it moves changes, instead of going and coming."""
     moved = moves.renamings(run)
-    gone = {change.object: change.before for change in run.changes if change.after is None}
-    changes = []
-    for change in run.changes:
-        before = change.before
-        for new, old in moved.items():
-            before = before or gone.pop(moves.renamed(change.object, new, old), None)
-            before = before and _respelled(before, new, old)
-        if change.after is not None:
-            changes.append(ObjectChange(object=change.object, before=before, after=change.after))
+    was = {change.object: change.before for change in run.changes}
+    become = {change.object: change.after for change in run.changes if change.after is not None}
+    gone = {change.object for change in run.changes if change.after is None}
+    for new, old in moved.items():
+        taken = {key: before[key] for key in _belonging(before, old)}
+        gone -= taken.keys()
+        was |= dict.fromkeys(taken)
+        was |= {moves.renamed(k, old, new): _respelled(v, new, old) for k, v in taken.items()}
+        become |= {key: after[key] for key in _belonging(after, old)}
     return _Act(
-        revision_id=run.revision_id, removed=tuple(gone), moved=moved, changes=tuple(changes)
+        revision_id=run.revision_id,
+        removed=tuple(sorted(gone)),
+        moved=moved,
+        changes=tuple(
+            ObjectChange(object=key, before=was.get(key), after=become[key])
+            for key in sorted(become)
+        ),
     )
 
 

@@ -61,7 +61,8 @@ def explain(
     if not doubts.behind and not suspects.holed(case, judged):
         return None
     stopped = {n for n, v in judged.items() if v.executed == "partly" and n not in doubts.halves}
-    near = _Nearness(case, live, frozenset(stopped), frozenset(doubts.begun))
+    begun = {*doubts.begun, *(name for name in doubts.silent if case.runs[name].stoppable)}
+    near = _Nearness(case, live, frozenset(stopped), frozenset(begun))
     order = [run.revision_id for run in case.replay.revisions]
     found: dict[frozenset[str], Catalog] = {}
     likeliest = dict.fromkeys(_likeliest(near, doubts, _base(case, judged, doubts)))

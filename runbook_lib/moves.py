@@ -6,22 +6,51 @@ missing from the new table, and seems to be the renaming's lack; who is behind t
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator
 
 from runbook_lib.catalog import Catalog, parts, split, table_of
 from runbook_lib.effects import Replay, RevisionReplay
+from runbook_lib.identifiers import spelled, unquoted
+
+_NAME = r'((?:"(?:[^"]|"")+"|[\w$]+)(?:\.(?:"(?:[^"]|"")+"|[\w$]+))*)'
+_RENAMED = re.compile(
+    rf"\bALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{_NAME}\s+RENAME\s+TO\s+{_NAME}", re.I
+)
 
 
 def renamings(run: RevisionReplay) -> dict[str, str]:
-    """Return the tables that a run renames, perhaps adding columns: the former name by the new."""
+    """Return the tables that a run renames, perhaps adding columns: the former name by the new.
+
+    Where it makes another table of the former name, only its statements tell.
+    """
     gone = _tables(run, made=False)
     come = _tables(run, made=True)
-    return {
+    told = {new: old for text in run.statements for old, new in _told(text, come)}
+    seen = {
         new: old
         for new, columns in come.items()
         for old, former in gone.items()
         if former and former <= columns
     }
+    return told | seen
+
+
+def _told(text: str, come: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Give (former name, new name) of the tables that a statement renames."""
+    for names in _RENAMED.findall(text):
+        before, after = (_last(name) for name in names)
+        for new in come:
+            schema, bare = parts(new)
+            old = f"{schema}.{before}"
+            if bare == after and old not in come:
+                yield old, new
+
+
+def _last(name: str) -> str:
+    """Return the last part of a name in SQL as the catalog's keys spell it."""
+    part = parts(name)[-1]
+    return spelled(unquoted(part) if part.startswith('"') else part.lower())
 
 
 def _tables(run: RevisionReplay, *, made: bool) -> dict[str, frozenset[str]]:
