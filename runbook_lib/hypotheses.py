@@ -60,9 +60,8 @@ def explain(
     doubts = suspects.suspects(case, judged)
     if not doubts.behind and not suspects.holed(case, judged):
         return None
-    stopped = {n for n, v in judged.items() if v.executed == "partly" and n not in doubts.halves}
     begun = {*doubts.begun, *(name for name in doubts.silent if case.runs[name].stoppable)}
-    near = _Nearness(case, live, frozenset(stopped), frozenset(begun))
+    near = _Nearness(case, live, frozenset(doubts.stopped), frozenset(begun))
     order = [run.revision_id for run in case.replay.revisions]
     found: dict[frozenset[str], Catalog] = {}
     likeliest = dict.fromkeys(_likeliest(near, doubts, _base(case, judged, doubts)))
@@ -169,7 +168,9 @@ def _agreed(
         name: _word(name, doubts, chosen)
         for chosen in found
         for name in doubts.every
-        if len({name in other for other in found}) == 1 and name not in quiet
+        if len({name in other for other in found}) == 1
+        and name not in quiet
+        and not (name in doubts.stopped and name in chosen)
     }
     likely = {
         run.revision_id: run.revision_id in best[0]
@@ -177,7 +178,7 @@ def _agreed(
         if run.changes and len({run.revision_id in other for other in best}) == 1
     }
     if not any(undone.values()):
-        known |= dict.fromkeys(near.stopped, "yes")
+        known |= {name: "yes" for name in near.stopped if all(name in other for other in found)}
     return Explanation(made=found[best[0]], ran=known, likely=likely)
 
 

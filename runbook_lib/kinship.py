@@ -52,4 +52,5 @@ def since(keys: Collection[str], replay: Replay) -> frozenset[str]:
     for run in replay.revisions:
         for new, old in moves.renamings(run).items():
             found |= {moves.renamed(key, old, new) for key in found}
+        found |= {new for old, new in moves.moved(run).items() if old in found}
     return frozenset(found)

@@ -14,8 +14,10 @@ from runbook_lib.effects import Replay, RevisionReplay
 from runbook_lib.identifiers import spelled, unquoted
 
 _NAME = r'((?:"(?:[^"]|"")+"|[\w$]+)(?:\.(?:"(?:[^"]|"")+"|[\w$]+))*)'
-_RENAMED = re.compile(
-    rf"\bALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{_NAME}\s+RENAME\s+TO\s+{_NAME}", re.I
+_TOLD = re.compile(
+    rf"\bALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{_NAME}\s+"
+    rf"(?:RENAME\s+TO|SET\s+(SCHEMA))\s+{_NAME}",
+    re.I,
 )
 
 
@@ -37,19 +39,19 @@ def renamings(run: RevisionReplay) -> dict[str, str]:
 
 
 def _told(text: str, come: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Give (former name, new name) of the tables that a statement renames."""
-    for names in _RENAMED.findall(text):
-        before, after = (_last(name) for name in names)
+    """Give (former name, new name) of the tables that a statement renames or moves."""
+    for before, schemas, after in _TOLD.findall(text):
+        first, *schema = (_spelled(part) for part in reversed(parts(before)))
         for new in come:
-            schema, bare = parts(new)
-            old = f"{schema}.{before}"
-            if bare == after and old not in come:
+            place, bare = parts(new)
+            old = f"{schema[0] if schema else 'public' if schemas else place}.{first}"
+            wanted = (_spelled(after), first) if schemas else (place, _spelled(after))
+            if (place, bare) == wanted and old not in come:
                 yield old, new
 
 
-def _last(name: str) -> str:
-    """Return the last part of a name in SQL as the catalog's keys spell it."""
-    part = parts(name)[-1]
+def _spelled(part: str) -> str:
+    """Return one part of a name in SQL as the catalog's keys spell it."""
     return spelled(unquoted(part) if part.startswith('"') else part.lower())
 
 
@@ -129,6 +131,21 @@ def makers(replay: Replay) -> dict[str, tuple[str, ...]]:
             if change.after is not None:
                 found[change.object] = (*known, run.revision_id)
     return found
+
+
+def moved(run: RevisionReplay) -> dict[str, str]:
+    """Return the new key of what follows a table into another schema and is no part of its name."""
+    schemas = {(parts(old)[0], parts(new)[0]) for new, old in renamings(run).items()}
+    found = {}
+    for change in run.changes if schemas else ():
+        kind, name = split(change.object)
+        schema, *rest = parts(name)
+        for before, after in schemas:
+            key = f"{kind}:{'.'.join((after, *rest))}"
+            if change.after is None and schema == before != after:
+                found[change.object] = key
+    come = {change.object for change in run.changes if change.before is None}
+    return {old: new for old, new in found.items() if new in come}
 
 
 def renamed(key: str, name: str, other: str) -> str:

@@ -21,13 +21,14 @@ FEW = 4
 class Suspects:
     """Revisions of which it is doubtful whether they ran.
 
-    ``halves`` are half there although they run in one transaction, ``below`` ran below a hole,
-    ``begun`` are the hole and can stop half-way, of ``silent`` no object speaks, ``rivals`` wrote
-    objects that contradict one of the others. ``behind`` wrote what a renamed table lacks, or has
-    too much.
+    ``halves`` are half there although they run in one transaction, ``stopped`` are half there and
+    do not. ``below`` ran below a hole, ``begun`` are the hole and can stop half-way, of ``silent``
+    no object speaks, ``rivals`` wrote objects that contradict one of the others. ``behind`` wrote
+    what a renamed table lacks, or has too much.
     """
 
     halves: tuple[str, ...]
+    stopped: tuple[str, ...]
     below: tuple[str, ...]
     begun: tuple[str, ...]
     silent: tuple[str, ...]
@@ -37,7 +38,7 @@ class Suspects:
     @property
     def every(self) -> tuple[str, ...]:
         known = (self.halves, self.below, self.begun, self.silent, self.rivals, self.behind)
-        return tuple(dict.fromkeys(chain.from_iterable(known)))
+        return tuple(dict.fromkeys((*chain.from_iterable(known), *self.stopped)))
 
     @property
     def few(self) -> tuple[str, ...]:
@@ -55,7 +56,7 @@ def holed(case: Case, judged: Mapping[str, RevisionVerdict]) -> bool:
     if case.inference.at_odds:
         return True
     missing = {name for name, verdict in judged.items() if verdict.executed == "no"}
-    hidden = {*missing, *_silent(case, judged)}
+    hidden = {*missing, *_silent(case, judged), *_stopped(case, judged)}
     drifted, contradicting = bool(case.inference.drifted), odd(case, judged)
     order = [run.revision_id for run in case.replay.revisions if run.revision_id in judged]
     runs = case.runs
@@ -138,6 +139,7 @@ def suspects(case: Case, judged: Mapping[str, RevisionVerdict]) -> Suspects:
     runs = case.runs
     return Suspects(
         halves=tuple(name for name, verdict in judged.items() if half(case, verdict)),
+        stopped=_stopped(case, judged),
         below=tuple(lower),
         begun=tuple(
             name for name in missing
@@ -150,16 +152,16 @@ def suspects(case: Case, judged: Mapping[str, RevisionVerdict]) -> Suspects:
 
 
 def _rivals(case: Case, judged: Mapping[str, RevisionVerdict]) -> Iterator[str]:
-    """Revisions that seem to have run, but whose objects may be others' doing, or are at odds."""
+    """Revisions whose objects are at odds, or of which all may be what later ones made."""
     contradicting = odd(case, judged)
     later = _Later()
     for run in reversed(case.replay.revisions):
         verdict = judged.get(run.revision_id)
         if verdict is None:
             continue
-        if verdict.executed == "yes" and (
-            any(change.object in contradicting for change in run.changes)
-            or later.may_have_made(case, verdict)
+        at_odds = any(change.object in contradicting for change in run.changes)
+        if (at_odds and verdict.executed in ("yes", "no")) or (
+            verdict.executed == "yes" and later.may_have_made(case, verdict)
         ):
             yield run.revision_id
         later.add(run, verdict)
@@ -194,6 +196,12 @@ def _silent(case: Case, judged: Mapping[str, RevisionVerdict]) -> tuple[str, ...
         if verdict.executed == "unknowable" and name in runs
         and (runs[name].changes or _idle(runs[name]))
     )  # fmt: skip
+
+
+def _stopped(case: Case, judged: Mapping[str, RevisionVerdict]) -> tuple[str, ...]:
+    """Revisions that are half there, and do not run in one transaction."""
+    partly = (verdict for verdict in judged.values() if verdict.executed == "partly")
+    return tuple(verdict.revision_id for verdict in partly if not half(case, verdict))
 
 
 def _idle(run: RevisionReplay) -> bool:

@@ -30,20 +30,20 @@ def misjudged(connection: Any, seed: int) -> Iterator[str]:
 
 def misjudged_of(connection: Any, topology: Topology, holes: int | None = None) -> Iterator[str]:
     """The same of a given tree; with ``holes`` only states that lack at most so many revisions."""
-    states, seen = _world(connection, topology)
+    states, seen = world(connection, topology)
     if seen is None:
         return
     knowledge = know(topology.revisions, states)
-    trial = _trial(topology, {one.state: one.catalog for one in states})
+    made = {one.state: one.catalog for one in states}
     for one in states:
         if holes is not None and one.state.count(NO) > holes:
             continue
-        drawn = conclude(_observed(topology, seen, one.catalog), trial)
+        drawn = conclusions(topology, seen, one.catalog, made)
         where = f"{topology.name}, {one.state}: "
         yield from (where + text for text in _false(topology, knowledge, one.state, drawn))
 
 
-def _world(connection: Any, topology: Topology) -> tuple[list[Supposed], Any]:
+def world(connection: Any, topology: Topology) -> tuple[list[Supposed], Any]:
     """Return all states that could be, and the tree's replay; None when it does not run."""
     try:
         seen = replayed(connection, topology.revisions)
@@ -52,6 +52,13 @@ def _world(connection: Any, topology: Topology) -> tuple[list[Supposed], Any]:
         return [], None
     finally:
         connection.rollback()
+
+
+def conclusions(
+    topology: Topology, replay: Any, live: Catalog, made: dict[State, Catalog]
+) -> Conclusions:
+    """Return what is concluded of a live catalog; ``made`` is what trials would make."""
+    return conclude(_observed(topology, replay, live), _trial(topology, made))
 
 
 def _trial(topology: Topology, catalogs: dict[State, Catalog]) -> Trial:
