@@ -9,7 +9,7 @@ the database has may have been made again by whatever made it first, outside of 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from runbook_lib.catalog import Aspects, Catalog, parts, split, table_of
@@ -28,7 +28,8 @@ class Doubts:
     ``asking`` are revisions that look at the schema before they act, ``guarded`` the names that
     each revision acts upon only if they are (not) there. ``assumed`` are keys that the database
     has not. ``contested`` are keys that the database has although a revision takes them away, with
-    that revision. ``inferred``: there is such a baseline at all.
+    that revision. ``undone`` are changes (revision, key) that a later revision, which looked before
+    it acted, may have undone. ``inferred``: there is such a baseline at all.
     """
 
     inferred: bool = False
@@ -36,13 +37,14 @@ class Doubts:
     guarded: Mapping[str, frozenset[str]] = field(default_factory=dict)
     assumed: frozenset[str] = frozenset()
     contested: Mapping[str, str] = field(default_factory=dict)
+    undone: frozenset[tuple[str, str]] = frozenset()
 
-    def hears(self, revision_id: str, key: str, owner: str, *, absent: bool) -> bool:
-        """Whether the object ``key`` (of the table ``owner``) proves something of the revision.
+    def hears(self, revision_id: str, key: str, owner: str, *, absent: bool, ran: bool) -> bool:
+        """Whether the object ``key`` (of the table ``owner``) proves that the revision ``ran``.
 
         ``absent``: what the revision leaves behind is that the object is not there.
         """
-        if revision_id in self.asking:
+        if revision_id in self.asking or (not ran and (revision_id, key) in self.undone):
             return False
         if absent and {key, f"table:{owner}"} & self.assumed:
             return False
@@ -65,7 +67,24 @@ def doubts(replay: Replay, live: Catalog) -> Doubts:
         guarded={run.revision_id: _guarded(run) for run in replay.revisions},
         assumed=frozenset(replay.inferred.assumed),
         contested=_contested(replay, live),
+        undone=frozenset(_undone(replay, replay.inferred.objects)),
     )
+
+
+def _undone(replay: Replay, before: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Give what may have been put back since: the baseline has it as it was found, after the fact.
+
+    One that asks and changes nothing here may have done anything when it really ran.
+    """
+    texts, anything = "", False
+    for run in reversed(replay.revisions):
+        for change in run.changes:
+            key = change.object
+            if key in before and (anything or _bare(split(key)[1]) in texts):
+                yield run.revision_id, key
+        if _asks(run):
+            texts += "\n".join(run.statements)
+            anything = anything or not run.changes
 
 
 def _asks(run: RevisionReplay) -> bool:

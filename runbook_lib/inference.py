@@ -249,7 +249,7 @@ def _testify(chain: Chain, places: tuple[int, ...], unsure: Doubts) -> list[Test
             expected=link.value,
             ran=ran,
             proves=unsure.hears(
-                link.writer, chain.object, chain.owner, absent=link.value == ABSENT
+                link.writer, chain.object, chain.owner, absent=link.value == ABSENT, ran=ran
             ),
         )
         for link, ran in said

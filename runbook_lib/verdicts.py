@@ -265,6 +265,8 @@ def _unproven(revision_id: str, case: Case, said: Sequence[Testimony]) -> str:
             f"Its only trace is that {kind} {name} is not there, and that it ever was is an "
             "assumption of the inferred baseline."
         )
+    if any((revision_id, t.object) in case.inference.doubts.undone for t in said):
+        return "A later revision that looks before it acts may have put back what it changes."
     why = "It looks at the schema before it acts, and the baseline is only inferred: "
     if not gone:
         return f"{why}its effects are all there ({_objects(there)}), but may have been before."
@@ -337,21 +339,18 @@ def _own_traces(revision_id: str, case: Case) -> Implied | None:
     it ran before; but rows may not be changed twice. None: the traces say nothing at all.
     """
     run = case.runs.get(revision_id)
-    if revision_id in case.half_way:
-        return ""
     if revision_id in case.baffling:
-        said = [t.ran for t in case.heard.get(revision_id, ())]
-        return "yes" if sum(said) * 2 > len(said) else ""
-    voices = {t.ran for t in case.unproven.get(revision_id, ())}
+        there = [t.ran for t in case.heard.get(revision_id, ())]
+        return "yes" if sum(there) * 2 > len(there) and revision_id not in case.half_way else ""
+    said = case.unproven.get(revision_id, [])
+    if any((revision_id, t.object) in case.inference.doubts.undone for t in said):
+        return ""
+    voices = {t.ran for t in said}
     if run is None or not voices or revision_id not in case.inference.doubts.asking:
         return None
-    if len(voices) == 2:
-        return ""
-    if not run.touches_rows:
-        return "yes" if True in voices else "no"
-    if False in voices:
-        return "" if revision_id in case.recorded else "no"
-    return None
+    if len(voices) == 2 or not run.touches_rows:
+        return "" if len(voices) == 2 else "yes" if True in voices else "no"
+    return ("" if revision_id in case.recorded else "no") if False in voices else None
 
 
 def _nearest(

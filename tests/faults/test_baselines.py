@@ -258,6 +258,26 @@ class TestConditional:
         assert verdicts_of(outcome.audit)["b5_guarded"] == "unknowable"
 
 
+def test_what_a_condition_may_have_put_back_is_not_called_missing(
+    worlds: Callable[..., World],
+) -> None:
+    """The baseline is read off after the fact, so the condition finds other things than it did."""
+    other = Rev(id="c1_other", up=("ALTER TABLE users ALTER name SET DEFAULT 'x'",))
+    back = Rev(
+        id="c2_back",
+        parents=("c1_other",),
+        up=(
+            "DO $$ BEGIN IF to_regclass('public.hubs') IS NOT NULL THEN "
+            "ALTER TABLE users ALTER name DROP DEFAULT; DROP TABLE hubs; END IF; END $$",
+        ),
+    )
+    roles = replace(ROLES, parents=("c2_back",))
+    outcome = go(worlds(replace(OLD, revisions=(other, back, roles))))
+    assert verdicts_of(outcome.audit)["c1_other"] == "unknowable"
+    assert "may have put back" in reason(outcome, "c1_other")
+    assert outcome.end == "refused:inferred-baseline", outcome.reason
+
+
 class TestMadeAgain:
     """A table that a revision drops, and that the application makes again when it starts."""
 

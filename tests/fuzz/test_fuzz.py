@@ -12,16 +12,19 @@ import pytest
 from faults.trees import Rev, Topology
 from faults.worlds import Workshop
 
+from fuzz.growing import invent
 from fuzz.hunting import hunt
 from fuzz.judging import misjudged, misjudged_of
 from fuzz.living import live
+from fuzz.meddling import unnoticed
 from runbook_lib.dsn import Dsn
 
 FIRST, _, LAST = os.environ.get("RUNBOOK_SEEDS", "0:300").partition(":")
 MANY = range(int(FIRST), int(LAST))
 # Each found a defect once.
 QUICK = frozenset((6, 16, 29, 33, 37, 60, 65, 241, 519, 579, 614, 620, 636, 709, 898, 926, 1031,
-                   1171, 1304))  # fmt: skip
+                   1171, 1304, 5050, 5067, 5091, 5160, 5183))  # fmt: skip
+HANDS = frozenset((3, 10))
 LIVES = frozenset((7, 9, 12))
 
 
@@ -37,6 +40,20 @@ def test_every_state_is_judged_right(seed: int, database: Dsn) -> None:
     connection = psycopg2.connect(**database.libpq())
     try:
         wrong = list(misjudged(connection, seed))
+    finally:
+        connection.close()
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("seed", seeds(HANDS, 5))
+def test_change_by_hand_is_noticed_and_blamed_on_no_revision(seed: int, database: Dsn) -> None:
+    connection = psycopg2.connect(**database.libpq())
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SAVEPOINT inventing")
+            tree = invent(seed, cursor)
+            cursor.execute("ROLLBACK TO inventing")
+        wrong = list(unnoticed(connection, tree, seed))
     finally:
         connection.close()
     assert not wrong, "\n".join(wrong)
