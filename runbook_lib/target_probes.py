@@ -195,7 +195,18 @@ def scratch(visit: Visit) -> Item:
     visit.scratch = Scratch.for_environment(visit.environment, version, extensions)
     visit.shadow = visit.scratch.create("doctor", like=visit.connection)
     place = f"A disposable database can be created ({visit.environment.scratch})."
-    return note(place, " ".join(visit.scratch.notes)) if visit.scratch.notes else good(place)
+    notes = [*visit.scratch.notes, *spelled_otherwise(version // 10000, visit.scratch.major)]
+    return note(place, " ".join(notes)) if notes else good(place)
+
+
+def spelled_otherwise(target: int, place: int) -> list[str]:
+    """Say it where a target's major version spells what the place's would spell otherwise."""
+    if target >= 12 or place < 12:
+        return []
+    return [
+        f"PostgreSQL {target} spells some definitions otherwise than PostgreSQL {place} does, which"
+        ' would look like handwork: use scratch = "local" or "target".'
+    ]
 
 
 def outputs(visit: Visit) -> Item:

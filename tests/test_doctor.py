@@ -25,6 +25,7 @@ from runbook_lib.errors import SafetyError
 from runbook_lib.exclusion import alone
 from runbook_lib.postgres import EmbeddedServer
 from runbook_lib.project import Project
+from runbook_lib.target_probes import spelled_otherwise
 from tests.conftest import execute
 
 WALLET = Path(__file__).parent.parent / "examples" / "wallet"
@@ -462,3 +463,11 @@ after = "staging"
     data = json.loads(result.output)
     assert {item["status"] for item in data["staging"]} <= {"good", "note"}
     assert data["production"][1]["status"] == "bad"
+
+
+def test_a_server_whose_spelling_would_look_like_handwork_is_named() -> None:
+    assert not spelled_otherwise(12, 18)
+    assert not spelled_otherwise(11, 11)
+    (words,) = spelled_otherwise(11, 18)
+    assert "PostgreSQL 11 spells" in words
+    assert 'scratch = "local"' in words
