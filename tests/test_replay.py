@@ -580,6 +580,16 @@ def test_a_commit_that_fails_is_the_failure_of_its_revision(
     ]
 
 
+def test_a_commit_of_its_own_is_no_trait_of_the_revisions_after_it(
+    desk: Callable[..., Desk], scratch: Scratch
+) -> None:
+    plain = desk()
+    run, _ = replayed(plain, scratch, ("COMMIT; CREATE TABLE t (id int)", "SELECT 1"))
+    assert run.again == "apart"
+    done = plain.run()
+    assert [item.commits_inside for item in done.revisions][-3:] == [False, True, False]
+
+
 def test_what_was_committed_before_a_failure_is_replayed_anew(
     desk: Callable[..., Desk], scratch: Scratch
 ) -> None:

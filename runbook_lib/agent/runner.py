@@ -224,7 +224,8 @@ class Runner:
         record, self.recorder.current = self.recorder.current, None
         if record is None:
             return
-        if self.together and any(map(ends_with_transaction, record.statements)):
+        scoped = any(map(ends_with_transaction, record.statements))
+        if self.together and (scoped or record.commits_inside):
             raise Again(partial=True)
         if self.replaying:
             settled = self.session.settle()
