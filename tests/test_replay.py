@@ -502,7 +502,7 @@ def test_effects_beyond_the_named_tables_are_found_out(desk: Callable[..., Desk]
 
 NUMBERS = "INSERT INTO public.numbers SELECT txid_current()"
 APART = {
-    "a setting of the transaction's": ("SET LOCAL statement_timeout TO 0",),
+    "a setting of the transaction's": ("SET /* just */ LOCAL statement_timeout TO 0",),
     "rows that are checked at the end": (
         "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1)",
         "CREATE TABLE child (id int REFERENCES parent DEFERRABLE INITIALLY DEFERRED)",
@@ -602,3 +602,38 @@ def test_what_was_committed_before_a_failure_is_replayed_anew(
     done = plain.run()
     assert [item.status for item in done.revisions][-3:] == ["replayed", "replayed", "failed"]
     assert "division by zero" in done.revisions[-1].error
+
+
+SECOND_ENGINE = """\
+    from sqlalchemy import create_engine, text
+    found = "nothing"
+    try:
+        with create_engine("postgresql+psycopg2://").connect() as other:
+            other.execute(text("SET lock_timeout TO '1s'"))
+            found = other.execute(text("SELECT count(*) FROM made")).scalar()
+    except Exception:
+        pass
+    op.execute(f"CREATE TABLE found_{found} (id int)")
+"""
+IN_BLOCK = """\
+    with op.get_context().autocommit_block():
+        op.execute("CREATE TABLE made (id int)")
+"""
+
+
+def write_python(plain: Desk, name: str, body: str, down: str) -> None:
+    path = plain.write(name, "SELECT 1", down=down)
+    path.write_text(path.read_text().replace("    op.execute('SELECT 1')\n", body))
+
+
+def test_a_revision_with_a_connection_of_its_own_does_not_wait_for_the_others(
+    desk: Callable[..., Desk], scratch: Scratch
+) -> None:
+    """In one transaction with the one before it, it would wait for its own lock, for ever."""
+    plain = desk()
+    write_python(plain, "v00", IN_BLOCK, "eee5")
+    plain.write("v01", "ALTER TABLE made ADD COLUMN more int", down="v00")
+    write_python(plain, "v02", SECOND_ENGINE, "v01")
+    done = plain.run()
+    assert [item.status for item in done.revisions][-3:] == ["replayed"] * 3
+    assert "table:public.found_0" in done.final.objects

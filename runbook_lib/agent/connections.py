@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from typing import Any
+from typing import Any, Callable  # noqa: UP035  (Python 3.9 at run time)
 
 from runbook_lib.agent.drivers import Patches
 from runbook_lib.agent.wire import MissingDriver, Refused, explain
@@ -47,9 +47,15 @@ def missing_driver(name: str) -> MissingDriver:
 
 
 class Redirect:
-    """Sends every connection to one address, and denies those that cannot be sent."""
+    """Sends every connection to one address, and denies those that cannot be sent.
 
-    def __init__(self, request: dict[str, Any]) -> None:
+    ``connecting`` is called before each of them that is allowed.
+    """
+
+    def __init__(
+        self, request: dict[str, Any], connecting: Callable[[], None] | None = None
+    ) -> None:
+        self.connecting = connecting
         self.address: dict[str, Any] = request["address"]
         self.forbidden: dict[str, Any] | None = request.get("forbid")
         self.session: list[str] = request.get("session", [])
@@ -160,6 +166,8 @@ class Redirect:
                 "Connect through SQLAlchemy's engine in env.py, or set what the project reads in "
                 '[project.env] of runbook.toml, for example DATABASE_URL = "{url}".',
             )
+        if self.connecting:
+            self.connecting()
 
     def _elsewhere(self, host: Any, port: Any, database: Any) -> bool:
         mine = self.address

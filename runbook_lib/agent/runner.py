@@ -29,7 +29,7 @@ class Runner:
         self.channel = channel
         self.replaying = request["op"] == "replay"
         self.together = bool(request.get("together"))
-        self.redirect = Redirect(request)
+        self.redirect = Redirect(request, self._connecting)
         self.session = Session()
         self.recorder = Recorder(self.session, channel, silent=self.replaying)
         self.witness = Witness(self.session, request.get("snapshot") or {})
@@ -219,13 +219,20 @@ class Runner:
         else:
             record.crosses(before, self.witness.moment())
 
+    def _connecting(self) -> None:
+        """Have no transaction for all: another connection sees nothing of it, or waits for it."""
+        record = self.recorder.current
+        if self.together and self.recorder.capturing and record:
+            record.elsewhere = True  # it may swallow what is raised here
+            raise Again(partial=True)
+
     def _leave(self) -> None:
         """The revision and its version row are done (and committed, if each is by itself)."""
         record, self.recorder.current = self.recorder.current, None
         if record is None:
             return
         scoped = any(map(ends_with_transaction, record.statements))
-        if self.together and (scoped or record.commits_inside):
+        if self.together and (scoped or record.commits_inside or record.elsewhere):
             raise Again(partial=True)
         if self.replaying:
             settled = self.session.settle()

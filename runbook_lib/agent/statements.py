@@ -205,4 +205,4 @@ OF_TRANSACTION = re.compile(
 
 def ends_with_transaction(statement: str) -> bool:
     """Say whether something that a text sets lasts no longer than the transaction around it."""
-    return bool(OF_TRANSACTION.search(statement))
+    return bool(OF_TRANSACTION.search(COMMENTS.sub(" ", statement)))
