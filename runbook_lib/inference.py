@@ -9,17 +9,21 @@ stays open when they say nothing. A value that stands nowhere is drift and speak
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runbook_lib.catalog import Aspects, Catalog, split, table_of
 from runbook_lib.doubts import Doubts, doubts
 from runbook_lib.effects import Replay
+from runbook_lib.kinship import Kinship
 
 ABSENT = "\0absent"
 EXISTENCE = ""
 OWNERS = ("table", "foreign_table", "view", "materialized_view")
 BASELINE = ""
+
+Needs = Mapping[tuple[str, str], frozenset[str]]
+"""By (revision, object): who has to have run before it, to let its condition find the same."""
 
 Histories = Mapping[str, Sequence[tuple[str, Aspects | None]]]
 
@@ -90,14 +94,15 @@ def infer(replay: Replay, live: Catalog) -> Inference:
     chains = [one for one in build_chains(replay, live) if one.object not in unsure.contested]
     options = {chain: chain.places() for chain in chains if chain.places()}
     whole = frozenset(run.revision_id for run in replay.revisions if not run.stoppable)
-    settled = _settle(options, whole, unsure)
+    needs = _needs(replay, live, [chain for chain, places in options.items() if len(places) > 1])
+    settled = _settle(options, whole, unsure, needs)
     said = [t for chain, places in settled.items() for t in _testify(chain, places, unsure)]
     return Inference(
         testimonies=tuple(item for item in said if item.proves),
         ambiguous=tuple(chain for chain, places in settled.items() if len(places) > 1),
         drifted=tuple(chain for chain in chains if not chain.places()),
         torn=_torn(settled) - whole,
-        at_odds=_at_odds(settled, whole, unsure),
+        at_odds=_at_odds(settled, whole, unsure, needs),
         unproven=tuple(item for item in said if not item.proves),
         doubts=unsure,
     )
@@ -182,7 +187,7 @@ def _value(state: Aspects | None, aspect: str) -> str:
 
 
 def _settle(
-    options: Mapping[Chain, tuple[int, ...]], whole: frozenset[str], unsure: Doubts
+    options: Mapping[Chain, tuple[int, ...]], whole: frozenset[str], unsure: Doubts, needs: Needs
 ) -> dict[Chain, tuple[int, ...]]:
     """Narrow the options of every chain until no testimony decides any further one.
 
@@ -190,9 +195,10 @@ def _settle(
     """
     settled = dict(options)
     while True:
-        ran, did_not = (said & whole for said in _known(settled, unsure))
+        ran, did_not = _known(settled, unsure)
+        told = _told(ran, whole, needs)
         narrowed = {
-            chain: (len(places) > 1 and _consistent(chain, places, ran, did_not)) or places
+            chain: (len(places) > 1 and _consistent(chain, places, told, did_not & whole)) or places
             for chain, places in settled.items()
         }
         if narrowed == settled:
@@ -213,25 +219,57 @@ def _known(
     return frozenset(said[True] - said[False]), frozenset(said[False] - said[True])
 
 
+def _needs(replay: Replay, live: Catalog, chains: Collection[Chain]) -> Needs:
+    """A revision that looks at the schema may do nothing where it finds another than in the replay.
+
+    Its effects on ``chains`` are certain only where all those before it in the same tables ran.
+    """
+    asking = {run.revision_id for run in replay.revisions if chains and run.asks}
+    order = {run.revision_id: number for number, run in enumerate(replay.revisions)}
+    kin = Kinship(replay, live) if asking else None
+    return {
+        (link.writer, chain.object): frozenset(
+            name for name in kin.writers({chain.object}) if order[name] < order[link.writer]
+        )
+        for chain in chains
+        for link in chain.links
+        if kin and link.writer in asking
+    }
+
+
+def _told(ran: frozenset[str], whole: frozenset[str], needs: Needs) -> Callable[[str, str], bool]:
+    """Return whether a revision is known to have written an object as in the replay."""
+    atomic = ran & whole
+
+    def told(name: str, key: str) -> bool:
+        return name in atomic and needs.get((name, key), frozenset()) <= ran
+
+    return told
+
+
 def _consistent(
-    chain: Chain, places: tuple[int, ...], ran: Collection[str], did_not: Collection[str]
+    chain: Chain,
+    places: tuple[int, ...],
+    told: Callable[[str, str], bool],
+    did_not: Collection[str],
 ) -> tuple[int, ...]:
     return tuple(
         place
         for place in places
         if chain.links[place].writer not in did_not
-        and not any(link.writer in ran for link in chain.links[place + 1 :])
+        and not any(told(link.writer, chain.object) for link in chain.links[place + 1 :])
     )
 
 
 def _at_odds(
-    settled: Mapping[Chain, tuple[int, ...]], whole: frozenset[str], unsure: Doubts
+    settled: Mapping[Chain, tuple[int, ...]], whole: frozenset[str], unsure: Doubts, needs: Needs
 ) -> tuple[Chain, ...]:
-    ran, did_not = (said & whole for said in _known(settled, unsure))
+    ran, did_not = _known(settled, unsure)
+    told = _told(ran, whole, needs)
     return tuple(
         chain
         for chain, places in settled.items()
-        if len(places) > 1 and not _consistent(chain, places, ran, did_not)
+        if len(places) > 1 and not _consistent(chain, places, told, did_not & whole)
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,6 +90,16 @@ class TestChains:
             "table:public.t",
             "column:public.t.a",
         }
+
+    def test_condition_decides_nothing_where_it_may_have_found_nothing(self) -> None:
+        """r2 makes u, and renames t's column where it is there; r3 drops t."""
+        other = {"table:public.u": {}}
+        replay = replay_of(catalog(table(a="int")), catalog(table(b="int") | other), catalog(other))
+        first, second, third = replay.revisions
+        asking = (first, replace(second, asks=True), third)
+        live = replay.final
+        assert said(replay, live) == {"r2": {True}, "r3": {True}}
+        assert said(replace(replay, revisions=asking), live) == {"r2": {True}}
 
     def test_default_that_was_dropped_by_hand_is_drift(self) -> None:
         with_default = {"table:public.t": {}, "column:public.t.a": {"type": "int", "default": "1"}}

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg2
 from faults.trees import Rev
 
+from runbook_lib.agent.statements import asks_catalog
 from runbook_lib.catalog import Catalog, diff, snapshot
 from runbook_lib.effects import Replay, RevisionReplay
 
@@ -78,6 +79,7 @@ def replayed(connection: Any, revs: Sequence[Rev]) -> Replay:
                     statements=(*rev.up, *rev.outside),
                     touches_rows=any(_changes_rows(text) for text in rev.up),
                     autocommit=bool(rev.outside),
+                    asks=any(map(asks_catalog, (*rev.up, *rev.outside))),
                 )
             )
             before = after
