@@ -64,16 +64,21 @@ def explain(
     near = _Nearness(case, live, frozenset(doubts.stopped), frozenset(begun))
     order = [run.revision_id for run in case.replay.revisions]
     found: dict[frozenset[str], Catalog] = {}
-    likeliest = dict.fromkeys(_likeliest(near, doubts, _base(case, judged, doubts)))
+    off: dict[frozenset[str], int] = {}
+    base = _base(case, judged, doubts)
+    likeliest = dict.fromkeys(_likeliest(near, doubts, base))
     for chosen in islice(likeliest, TRIALS):
         made = _made(case, chosen) or trial(tuple(name for name in order if name in chosen))
-        if made and not near.apart(made, chosen):
+        if made is None:
+            continue
+        off[chosen] = len(near.apart(made, chosen))
+        if not off[chosen]:
             found[chosen] = made
             if not doubts.silent:
                 break
     if found:
         return _agreed(near, doubts, found)
-    return _baffled(case, judged, doubts)
+    return _baffled(case, judged, doubts, _refuted(judged, base, off))
 
 
 def _base(case: Case, judged: Mapping[str, RevisionVerdict], doubts: Suspects) -> frozenset[str]:
@@ -84,12 +89,34 @@ def _base(case: Case, judged: Mapping[str, RevisionVerdict], doubts: Suspects) -
     return frozenset(seeming | (silent & along))
 
 
+def _refuted(
+    judged: Mapping[str, RevisionVerdict],
+    base: frozenset[str],
+    off: Mapping[frozenset[str], int],
+) -> frozenset[str]:
+    """Return whom the chains judge otherwise than any history that comes nearest, if not theirs.
+
+    ``off`` are the histories that could run, and the objects that keep them from the live schema:
+    something was changed by hand, say.
+    """
+    best = [chosen for chosen in off if off[chosen] == min(off.values())]
+    if not best or base in best:
+        return frozenset()
+    return frozenset(
+        name
+        for name, verdict in judged.items()
+        for said in (verdict.executed == "yes",)
+        if verdict.executed in ("yes", "no") and all((name in one) != said for one in best)
+    )
+
+
 def _baffled(
-    case: Case, judged: Mapping[str, RevisionVerdict], doubts: Suspects
+    case: Case, judged: Mapping[str, RevisionVerdict], doubts: Suspects, refuted: frozenset[str]
 ) -> Explanation | None:
     """Nothing explains the schema: say what is open where not all that could be was tried."""
     stoppable = {run.revision_id for run in case.replay.revisions if run.stoppable} & {*judged}
     concerned = Kinship(case.replay, case.live).writers(suspects.odd(case, judged))
+    mistakable = suspects.mistakable(case, judged)
     overwritten = {
         name
         for name in stoppable
@@ -98,12 +125,12 @@ def _baffled(
     }
     stopped = overwritten | {name for name in stoppable if judged[name].executed != "yes"}
     if not stopped and 2 ** len(doubts.every) <= TRIALS:
-        return None
+        return Explanation(made=None, ran={}, baffling=refuted) if refuted else None
     missing = {name for name, verdict in judged.items() if verdict.executed == "no"}
     murky = _murky(case, judged, missing | stopped | {*doubts.silent})
     halves = {name for name in doubts.halves if suspects.against(judged[name]) & murky}
     return Explanation(
-        made=None, ran={}, baffling=frozenset(overwritten | halves), murky=frozenset(murky)
+        made=None, ran={}, baffling=refuted | mistakable | overwritten | halves, murky=murky
     )
 
 

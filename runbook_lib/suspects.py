@@ -84,7 +84,7 @@ def holed(case: Case, judged: Mapping[str, RevisionVerdict]) -> bool:
 
 
 class _Later:
-    """What revisions made that ran after another one."""
+    """What revisions made that ran after another one, and what they say that may have begun."""
 
     def __init__(self) -> None:
         self.made: set[str] = set()
@@ -96,7 +96,7 @@ class _Later:
         ran = verdict.executed in ("yes", "partly")
         if ran:
             self.made.update(c.object for c in run.changes if c.after is not None)
-        if ran or _idle(run):
+        if ran or _idle(run) or run.stoppable:
             self.texts.extend(run.statements)
 
     def names(self, keys: Collection[str]) -> bool:
@@ -173,6 +173,32 @@ def odd(case: Case, judged: Mapping[str, RevisionVerdict]) -> set[str]:
     contradicting = {key for verdict in halves for key in against(verdict)}
     known = case.inference
     return contradicting | {chain.object for chain in (*known.drifted, *known.at_odds)}
+
+
+def mistakable(case: Case, judged: Mapping[str, RevisionVerdict]) -> frozenset[str]:
+    """Return who is half there, and who may have made that half before it stopped.
+
+    IF NOT EXISTS changed nothing in the replay, where the other one had made the thing before.
+    """
+    order = [run for run in case.replay.revisions if run.revision_id in judged]
+    return frozenset(
+        name
+        for number, run in enumerate(order)
+        if half(case, judged[run.revision_id])
+        for other in order[number + 1 :]
+        if other.stoppable
+        and judged[other.revision_id].executed == "no"
+        and _told_by(other, judged[other.revision_id]).may_have_made(
+            case, judged[run.revision_id], told=True
+        )
+        for name in (run.revision_id, other.revision_id)
+    )
+
+
+def _told_by(run: RevisionReplay, verdict: RevisionVerdict) -> _Later:
+    later = _Later()
+    later.add(run, verdict)
+    return later
 
 
 def against(verdict: RevisionVerdict) -> frozenset[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from runbook_lib import inference
+from runbook_lib import inference, neighbours
 from runbook_lib.case import Case
 from runbook_lib.catalog import Catalog, describe, split
 from runbook_lib.effects import RevisionReplay
 from runbook_lib.forensics import Evidence, Executed, Implied, RevisionVerdict, Verdict
-from runbook_lib.graph import Revision, RevisionGraph
+from runbook_lib.graph import Revision
 from runbook_lib.inference import Testimony
 
 _VERDICTS: dict[tuple[Executed, bool], Verdict] = {
@@ -196,10 +196,7 @@ def _unknowable(
     if revision.revision_id in case.half_way:
         return _half_way(run, said)
     if revision.revision_id in case.baffling:
-        return (
-            "Some of its effects are there and some are not, beside a revision that may have "
-            "stopped half-way or not have run, so it may have done something else than here."
-        )
+        return _contradicted({item.ran for item in said})
     if case.replay.inferred and (hesitation := _hesitation(revision.revision_id, case, run)):
         return hesitation
     own = [c for c in case.inference.ambiguous if _writes(c, revision.revision_id)]
@@ -214,6 +211,19 @@ def _unknowable(
     if len(revision.down_revisions) > 1:
         return "It is a merge point and changes nothing."
     return "It changes nothing in the schema."
+
+
+def _contradicted(voices: Collection[bool]) -> str:
+    if len(voices) == 2:
+        return (
+            "Some of its effects are there and some are not, beside a revision that may have "
+            "stopped half-way or not have run, so it may have done something else than here."
+        )
+    side = "for" if True in voices else "against"
+    return (
+        f"What shows of it speaks {side} it, but no revisions that were run by themselves make "
+        "this schema, and those that come nearest to it say otherwise."
+    )
 
 
 def _half_way(run: RevisionReplay, said: Collection[Testimony]) -> str:
@@ -303,37 +313,14 @@ def _guess(revision_id: str, case: Case, executed: Mapping[str, Executed]) -> Gu
         return Guess(own, TRACES)
     if revision_id in case.likely:
         return Guess("yes" if case.likely[revision_id] else "no", TRIAL)
-    return Guess(_implied(revision_id, case, executed), NEIGHBOURS)
-
-
-def _implied(revision_id: str, case: Case, executed: Mapping[str, Executed]) -> Implied:
-    """What the nearest revisions with evidence make likely.
-
-    Between one that ran and one that did not, the record decides, if it is right about both.
-    Beside one of which it is open how far it came, nothing is likely.
-    """
-    above = _nearest(revision_id, executed, _parents(case.graph), case.half_way)
-    below = _nearest(revision_id, executed, _children(case.graph), case.half_way)
-    if (above | below) & case.half_way:
-        return ""
-    ran_below = any(executed[name] in ("yes", "partly") for name in below)
-    if any(executed[name] == "no" for name in above):
-        return "" if ran_below else "no"
-    if ran_below:
-        return "yes"
-    neighbours = above | below
-    run = case.runs.get(revision_id)
-    if not neighbours and (run is None or run.status in ("failed", "skipped")):
-        return ""  # nothing was proven of any revision: the record alone is no evidence
-    if any((executed[name] != "no") != (name in case.recorded) for name in neighbours):
-        return ""
-    return "yes" if revision_id in case.recorded else "no"
+    return Guess(neighbours.imply(revision_id, case, executed), NEIGHBOURS)
 
 
 def _own_traces(revision_id: str, case: Case) -> Implied | None:
     """What its own traces make likely, of a revision that baffles, or that looks before it acts.
 
-    Of one that may have stopped half-way, nothing: the traces of its end are overwritten.
+    Of one that may have stopped half-way, nothing: the traces of its end are overwritten. Nor of
+    one all of whose traces say what trials speak against.
 
     What is all there needs nothing more. What is all missing is made by running it, whether or not
     it ran before; but rows may not be changed twice. None: the traces say nothing at all.
@@ -341,7 +328,8 @@ def _own_traces(revision_id: str, case: Case) -> Implied | None:
     run = case.runs.get(revision_id)
     if revision_id in case.baffling:
         there = [t.ran for t in case.heard.get(revision_id, ())]
-        return "yes" if sum(there) * 2 > len(there) and revision_id not in case.half_way else ""
+        told = len({*there}) == 2 and revision_id not in case.half_way
+        return "yes" if told and sum(there) * 2 > len(there) else ""
     said = case.unproven.get(revision_id, [])
     if any((revision_id, t.object) in case.inference.doubts.undone for t in said):
         return ""
@@ -351,39 +339,6 @@ def _own_traces(revision_id: str, case: Case) -> Implied | None:
     if len(voices) == 2 or not run.touches_rows:
         return "" if len(voices) == 2 else "yes" if True in voices else "no"
     return ("" if revision_id in case.recorded else "no") if False in voices else None
-
-
-def _nearest(
-    revision_id: str,
-    executed: Mapping[str, Executed],
-    edges: Mapping[str, Collection[str]],
-    half_way: Collection[str],
-) -> set[str]:
-    """Return the ids of the nearest revisions along ``edges`` that have evidence of their own."""
-    found: set[str] = set()
-    seen, todo = {revision_id}, list(edges.get(revision_id, ()))
-    while todo:
-        current = todo.pop()
-        if current in seen or current not in executed:
-            continue
-        seen.add(current)
-        if executed[current] == "unknowable" and current not in half_way:
-            todo.extend(edges.get(current, ()))
-        else:
-            found.add(current)
-    return found
-
-
-def _parents(graph: RevisionGraph) -> dict[str, tuple[str, ...]]:
-    return {r.revision_id: (*r.down_revisions, *r.depends_on) for r in graph.revisions}
-
-
-def _children(graph: RevisionGraph) -> dict[str, list[str]]:
-    children: dict[str, list[str]] = {}
-    for revision in graph.revisions:
-        for parent in (*revision.down_revisions, *revision.depends_on):
-            children.setdefault(parent, []).append(revision.revision_id)
-    return children
 
 
 def ran(verdict: RevisionVerdict) -> bool:

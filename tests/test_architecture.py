@@ -29,6 +29,7 @@ PURE = (
     "inference",
     "kinship",
     "moves",
+    "neighbours",
     "plan",
     "planning",
     "remedies",
