@@ -503,11 +503,9 @@ def test_effects_beyond_the_named_tables_are_found_out(desk: Callable[..., Desk]
 NUMBERS = "INSERT INTO public.numbers SELECT txid_current()"
 APART = {
     "a setting of the transaction's": ("SET /* just */ LOCAL statement_timeout TO 0",),
-    "rows that are checked at the end": (
-        "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1)",
-        "CREATE TABLE child (id int REFERENCES parent DEFERRABLE INITIALLY DEFERRED)",
-        "INSERT INTO child VALUES (1)",
-        "ALTER TABLE child ADD COLUMN more int",
+    "a value of an enum": (
+        "CREATE TYPE kind AS ENUM ('a'); CREATE TABLE things (kind kind)",
+        "DO $$ BEGIN EXECUTE 'ALTER TYPE kind ADD ' || 'VALUE ' || quote_literal('b'); END $$",
     ),
 }
 
@@ -539,7 +537,7 @@ def test_revisions_share_one_transaction_as_alembic_has_it(
     desk: Callable[..., Desk], scratch: Scratch
 ) -> None:
     """That is quicker by two round trips a revision, and nothing else tells it from the other."""
-    statements = (NUMBERS, "CREATE TABLE t (id int)", NUMBERS)
+    statements = (NUMBERS, "CREATE TYPE kind AS ENUM ('a'); CREATE TABLE t (kind kind)", NUMBERS)
     plain = desk()
     run, transactions = replayed(plain, scratch, statements)
     assert run.again == ""
@@ -588,6 +586,38 @@ def test_a_commit_of_its_own_is_no_trait_of_the_revisions_after_it(
     assert run.again == "apart"
     done = plain.run()
     assert [item.commits_inside for item in done.revisions][-3:] == [False, True, False]
+
+
+def test_what_comes_at_the_commit_is_seen(desk: Callable[..., Desk]) -> None:
+    """A deferred trigger of the project's own makes a table when everything else is done."""
+    plain = desk()
+    plain.write(
+        "fff6",
+        "CREATE TABLE t (id int); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " CREATE TABLE late (id int); RETURN NULL; END $$;"
+        " CREATE CONSTRAINT TRIGGER c AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION f()",
+    )
+    plain.write("ggg7", "INSERT INTO t VALUES (1)", down="fff6")
+    assert "table:public.late" in plain.run().final.objects
+
+
+def test_what_a_hook_does_is_of_no_later_revision(desk: Callable[..., Desk]) -> None:
+    plain = desk()
+    env = plain.folder / "app/migrations/env.py"
+    text = env.read_text()
+    hook = "lambda ctx, **k: ctx.connection.exec_driver_sql('CREATE TABLE IF NOT EXISTS log ()')"
+    env.write_text(
+        text.replace("connection=connection", f"connection=connection, on_version_apply={hook}")
+    )
+    assert env.read_text() != text
+    plain.write("fff6", "CREATE TABLE t (id int)")
+    done = plain.run()
+    assert "table:public.log" in done.final.objects
+    assert {change.object for change in done.revisions[-1].changes} == {
+        "table:public.t",
+        "column:public.t.id",
+    }
 
 
 def test_what_was_committed_before_a_failure_is_replayed_anew(

@@ -47,7 +47,8 @@ class Witness:
     one text; and functions where it is wanted that only what a revision touched is read.
     ``first`` are the objects before the first revision, ``last`` is the moment after the newest.
     ``partial``: something was not read, so the whole has to be compared at the end. ``triggers``:
-    there are event triggers, whose reach no statement shows. ``equipped``: the functions are there,
+    there are event triggers, whose reach no statement shows. ``deferring``: something is, or was,
+    there that may wait for the commit. ``equipped``: the functions are there,
     in the migration's own session.
     """
 
@@ -62,6 +63,7 @@ class Witness:
         self.equipped = False
         self.partial = False
         self.triggers = False
+        self.deferring = False
 
     def equip(self) -> None:
         """Make the functions in the migration's session, before anything of a revision runs.
@@ -112,7 +114,12 @@ class Witness:
         self.known, self.last, self.text, self.partial = None, None, "", False
 
     def note(self, record: Record, before: Moment | None) -> Moment | None:
-        """Put into ``record`` what changed since ``before``; return the moment after it."""
+        """Put into ``record`` what changed since ``before``; return the moment after it.
+
+        What the commit would check or do is checked and done first: it is the revision's own.
+        """
+        if self.deferring or any(" deferr" in text.lower() for text in record.statements):
+            self.session.raw("SET CONSTRAINTS ALL IMMEDIATE", fetch=False)
         reach = reach_of(record, self.known) if self.known and self._may_be_partial() else None
         after, answer = self._ask_part(reach) if reach else (self.moment(), {})
         self.last = after
@@ -147,7 +154,13 @@ class Witness:
         before = self.known.objects if self.known else {}
         self.known, self.text = Known(self.parse(text)), text
         self.triggers = any(key.startswith("event_trigger:") for key in self.known.objects)
-        return changes(before, self.known.objects)
+        return self._minded(changes(before, self.known.objects))
+
+    def _minded(self, found: list[list[Any]]) -> list[list[Any]]:
+        self.deferring = self.deferring or any(
+            " DEFERRABLE" in after.get("definition", "") for _, _, after in found if after
+        )
+        return found
 
     # Reading
 
@@ -237,7 +250,9 @@ class Witness:
         self.text, self.partial = "", True
         if self.known is None:
             return None
-        return self.known.put(tables, answer["objects"], gone=gone, beside=reach.beside)
+        return self._minded(
+            self.known.put(tables, answer["objects"], gone=gone, beside=reach.beside)
+        )
 
 
 def _covers(reach: Reach, before: Moment | None, after: Moment) -> bool:

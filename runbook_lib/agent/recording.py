@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from runbook_lib.agent.known import two_parts
 from runbook_lib.agent.session import Session
 from runbook_lib.agent.statements import (
     ROW_WORDS,
     as_written,
     asks_catalog,
     ends_transaction,
+    ends_with_transaction,
     is_reflection,
     parts,
     touches_rows,
@@ -47,6 +49,23 @@ class Record:
         """Note when two moments are not of one transaction: something committed in between."""
         if before and after and before[:2] != after[:2] and not self.autocommit:
             self.commits_inside = True
+
+
+def stands_alone(record: Record) -> bool:
+    """Say whether a revision may do something else where others share its transaction.
+
+    It committed, or used another connection; or something that it set ends with the transaction; or
+    it added a value to an enum, which later statements may use only if the type is of the same
+    transaction.
+    """
+    if record.commits_inside or record.elsewhere:
+        return True
+    if any(map(ends_with_transaction, record.statements)):
+        return True
+    made = {key.partition(":")[2] for key, before, _ in record.changes if before is None}
+    labels = (key.partition(":")[2] for key, before, _ in record.changes
+              if key.startswith("label:") and before is None)  # fmt: skip
+    return not record.autocommit and any(two_parts(label) not in made for label in labels)
 
 
 class Recorder:

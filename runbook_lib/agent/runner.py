@@ -14,9 +14,8 @@ from runbook_lib.agent.connections import Redirect
 from runbook_lib.agent.effects import Witness
 from runbook_lib.agent.failures import Again, create_role, describe, missing_role
 from runbook_lib.agent.overlay import Overlay
-from runbook_lib.agent.recording import Record, Recorder
+from runbook_lib.agent.recording import Record, Recorder, stands_alone
 from runbook_lib.agent.session import Session, driver_version, server_version
-from runbook_lib.agent.statements import ends_with_transaction
 from runbook_lib.agent.tree import load_script, parents, relative, version_locations
 from runbook_lib.agent.wire import Channel, Refused, await_database
 
@@ -29,6 +28,7 @@ class Runner:
         self.channel = channel
         self.replaying = request["op"] == "replay"
         self.together = bool(request.get("together"))
+        self.hooked = False  # the project is called after every revision, and may do anything
         self.redirect = Redirect(request, self._connecting)
         self.session = Session()
         self.recorder = Recorder(self.session, channel, silent=self.replaying)
@@ -76,7 +76,9 @@ class Runner:
             runner.settings = dict(keywords)
             runner.walks.configured(env)
             if runner.replaying:
-                runner.together &= not keywords.get("transaction_per_migration")
+                runner.hooked = bool(keywords.get("on_version_apply"))
+                alone = keywords.get("transaction_per_migration") or runner.hooked
+                runner.together &= not alone
                 keywords["transaction_per_migration"] = not runner.together
             configure(env, *args, **keywords)
             runner.configured(env.get_context())
@@ -120,7 +122,7 @@ class Runner:
             return
         self.session.context = context
         if self.replaying:
-            with self.session.beside(self.witness.equip):
+            with self.session.beside(int if self.hooked else self.witness.equip):
                 longest = max(
                     (len(item.revision) for item in self.script.walk_revisions()), default=0
                 )
@@ -231,8 +233,7 @@ class Runner:
         record, self.recorder.current = self.recorder.current, None
         if record is None:
             return
-        scoped = any(map(ends_with_transaction, record.statements))
-        if self.together and (scoped or record.commits_inside or record.elsewhere):
+        if self.together and stands_alone(record):
             raise Again(partial=True)
         if self.replaying:
             settled = self.session.settle()
