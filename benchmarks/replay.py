@@ -1,13 +1,16 @@
 """A replay with effects, against plain ``alembic upgrade heads`` of the same tree and server.
 
 The peer runs in an empty database made beforehand; the replay makes its own and keeps it. Both
-find their tree's compiled files as the peer's first run left them.
+find their tree's compiled files as the peer's first run left them. Every replay has a copy of the
+tree to itself, so that none is kept for the next: dropping that would slow down whoever makes
+files afterwards, on file systems that avoid what was deleted a moment ago.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -68,16 +71,17 @@ def _measure(
     scratch, numbers = Scratch(server.dsn("postgres")), itertools.count()
     empty = [scratch.create("plain") for _ in range(rounds + 1)]
     _upgrade(folder, python, variables, empty.pop())  # compiles the tree's files
-    project = Project(settings, folder)
-    tree = project.collect()
+    copies = [Project(settings, _copy(folder, place / f"copy-{n}")) for n in range(rounds)]
+    trees = [project.collect() for project in copies]
 
-    def again(shelf: str) -> None:
-        replay(make_job(project, tree, scratch, cache_folder=place / shelf))
+    def again(number: int) -> None:
+        shelf = place / f"shelf-{number}"
+        replay(make_job(copies[number], trees[number], scratch, cache_folder=shelf))
 
     works: dict[str, Work] = {
         "peer": lambda: _upgrade(folder, python, variables, empty.pop()),
-        "replay": lambda: again(f"shelf-{next(numbers)}"),
-        "cached": lambda: again("shelf-0"),
+        "replay": lambda: again(next(numbers)),
+        "cached": lambda: again(0),
     }
     costs = in_turns(works, rounds, server)
     return [
@@ -86,6 +90,11 @@ def _measure(
         Row(what="the same, cached / alembic upgrade", ours=costs["cached"], peer=costs["peer"],
             limit=CACHED_LIMIT),
     ]  # fmt: skip
+
+
+def _copy(folder: Path, place: Path) -> Path:
+    """Copy a project with its compiled files, whose sources keep their times."""
+    return shutil.copytree(folder, place, symlinks=True)
 
 
 def _upgrade(folder: Path, python: str, variables: Mapping[str, str], dsn: Dsn) -> None:

@@ -224,11 +224,11 @@ def _from_start(job: Job, *, keep: bool, partial: bool = True, together: bool = 
     """Replay in a fresh shadow, the quickest way first; another one if that was not right."""
     shadow, stays = job.scratch.name("shadow"), False
 
+    if keep:  # what was kept is of no use for this tree
+        job.shelf.forget(job.kept_name)
+
     def meanwhile() -> None:
         make_shadow(job, shadow)
-        if keep:  # what was kept is of no use for this tree
-            job.shelf.forget(job.kept_name)
-            job.scratch.drop(job.scratch.dsn(job.kept_name))
 
     try:
         run = run_in(job, shadow, partial=partial, together=together, meanwhile=meanwhile)
@@ -239,6 +239,8 @@ def _from_start(job: Job, *, keep: bool, partial: bool = True, together: bool = 
         revisions = _without(run.revisions, job.exclude)
         done = _cached(job, run, before, revisions, run.sources)
         stays = keep and _keep(job, shadow, run, done)
+        if keep and not stays:
+            job.scratch.drop(job.scratch.dsn(job.kept_name))
         return done
     finally:
         if not stays:
@@ -302,7 +304,8 @@ def _origin(job: Job) -> Literal["empty", "given", "inferred"]:
 def _keep(job: Job, shadow: Dsn, run: Run, done: Cached) -> bool:
     """Put the shadow aside for the next replay, if all went well; say whether that was done.
 
-    The next one looks first whether what stands in it is still right.
+    The next one looks first whether what stands in it is still right. The one kept before goes only
+    now: some file systems make new files slowly where many were deleted a moment ago.
     """
     good = all(item.status == "replayed" and not item.lost for item in done.replay.revisions)
     if not good or not run.rows:
