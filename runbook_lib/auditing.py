@@ -88,7 +88,7 @@ class Conclusions:
     staying: Catalog
 
 
-def conclude(seen: Observations, trial: Trial = lambda names: None) -> Conclusions:
+def conclude(seen: Observations, trial: Trial | None = None) -> Conclusions:
     """Draw the conclusions that observation and replay allow; ``trial`` settles what holes hide."""
     replay = _ignoring(seen.replay, seen.ignore)
     states = inference.object_states(replay)

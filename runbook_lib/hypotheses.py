@@ -51,11 +51,12 @@ class Explanation:
 
 
 def explain(
-    case: Case, judged: Mapping[str, RevisionVerdict], live: Catalog, trial: Trial
+    case: Case, judged: Mapping[str, RevisionVerdict], live: Catalog, trial: Trial | None
 ) -> Explanation | None:
     """Return what makes the live schema; None when there is no hole, or all was tried in vain.
 
-    ``live`` has its own names: they tell, too, what made it.
+    ``live`` has its own names: they tell, too, what made it. Without a ``trial`` only what the
+    replay itself made is known, and nothing is refuted.
     """
     doubts = suspects.suspects(case, judged)
     if not doubts.behind and not suspects.holed(case, judged):
@@ -68,7 +69,9 @@ def explain(
     base = _base(case, judged, doubts)
     likeliest = dict.fromkeys(_likeliest(near, doubts, base))
     for chosen in islice(likeliest, TRIALS):
-        made = _made(case, chosen) or trial(tuple(name for name in order if name in chosen))
+        made = _made(case, chosen)
+        if made is None and trial:
+            made = trial(tuple(name for name in order if name in chosen))
         if made is None:
             continue
         off[chosen] = len(near.apart(made, chosen))
@@ -78,7 +81,8 @@ def explain(
                 break
     if found:
         return _agreed(near, doubts, found)
-    return _baffled(case, judged, doubts, _refuted(judged, base, off))
+    refuted = _refuted(judged, base, off) if trial else frozenset[str]()
+    return _baffled(case, judged, doubts, refuted)
 
 
 def _base(case: Case, judged: Mapping[str, RevisionVerdict], doubts: Suspects) -> frozenset[str]:
