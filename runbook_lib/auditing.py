@@ -169,8 +169,8 @@ def _ignoring(replay: Replay, patterns: tuple[str, ...]) -> Replay:
     return replace(replay, revisions=runs, baseline=baseline, final=Catalog(objects=kept))
 
 
-def build_audit(seen: Observations, drawn: Conclusions) -> Audit:
-    """Write the conclusions down, in the ids that the project's own files use."""
+def findings(seen: Observations, drawn: Conclusions) -> tuple[Finding, ...]:
+    """Return everything that is wrong, the gravest first."""
     judged = _in_own_words(seen, drawn.verdicts)
     unstated = [item for item in judged if item.revision_id not in seen.stated]
     found = [
@@ -192,19 +192,24 @@ def build_audit(seen: Observations, drawn: Conclusions) -> Audit:
         *_drift_findings(drawn.drift, seen),
         *_validity_findings(drawn.live),
     ]
-    ordered = tuple(sorted(set(found), key=_gravity))
+    return tuple(sorted(set(found), key=_gravity))
+
+
+def build_audit(seen: Observations, drawn: Conclusions) -> Audit:
+    """Write the conclusions down, in the ids that the project's own files use."""
+    found = findings(seen, drawn)
     return Audit(
         environment=seen.environment,
         target=seen.target,
         tree=graphs.summarise(seen.graph, seen.tree_digest),
         current_heads=seen.rows.ids,
-        revisions=judged,
+        revisions=_in_own_words(seen, drawn.verdicts),
         drift=drawn.drift,
-        findings=ordered,
+        findings=found,
         comparisons=differences.compare(
             drawn.expected, drawn.live, drawn.names, differences.last_writers(seen.replay)
         ),
-        strategies=remedies.strategies(ordered),
+        strategies=remedies.strategies(found),
         baseline_origin=seen.replay.baseline_origin,
         catalog_digest=artifacts.digest(seen.live),
     )

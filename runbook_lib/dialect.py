@@ -36,20 +36,8 @@ _NAMES = (*_ON_TEXTS, *_SYNTAX, "overlaps", "similar_escape")
 _TRIMS = {"BOTH": "btrim", "LEADING": "ltrim", "TRAILING": "rtrim"}
 _SEPARATORS = ("FROM", "FOR", "SIMILAR", "ESCAPE", "PLACING")
 _SETS = ("SELECT", "UNION", "INTERSECT", "EXCEPT", "VALUES")
-_CLAUSES = (
-    *(
-        "WHERE",
-        "GROUP",
-        "HAVING",
-        "WINDOW",
-        "ORDER",
-        "OFFSET",
-        "LIMIT",
-        "FETCH",
-        "FOR",
-        "TABLESAMPLE",
-    ),
-)
+_CLAUSES = ("WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "OFFSET", "LIMIT", "FETCH", "FOR",
+            "TABLESAMPLE")  # fmt: skip
 _CONSTANT = re.compile(r"(?:\( )?(-? ?\d[\d .]*)(?: \))? :: (?:numeric|double precision)\b")
 
 

@@ -49,7 +49,7 @@ class Doubts:
         if absent and {key, f"table:{owner}"} & self.assumed:
             return False
         names = self.guarded.get(revision_id, frozenset())
-        own = {_bare(split(key)[1])} | ({_bare(owner)} if owner else set())
+        own = {bare(split(key)[1])} | ({bare(owner)} if owner else set())
         return not own & names
 
     @property
@@ -80,7 +80,7 @@ def _undone(replay: Replay, before: Collection[str]) -> Iterator[tuple[str, str]
     for run in reversed(replay.revisions):
         for change in run.changes:
             key = change.object
-            if key in before and (anything or _bare(split(key)[1]) in texts):
+            if key in before and (anything or bare(split(key)[1]) in texts):
                 yield run.revision_id, key
         if _asks(run):
             texts += "\n".join(run.statements)
@@ -93,10 +93,11 @@ def _asks(run: RevisionReplay) -> bool:
 
 
 def _guarded(run: RevisionReplay) -> frozenset[str]:
-    return frozenset(_bare(name) for text in run.statements for name in _GUARDED.findall(text))
+    return frozenset(bare(name) for text in run.statements for name in _GUARDED.findall(text))
 
 
-def _bare(name: str) -> str:
+def bare(name: str) -> str:
+    """Return the last part of a name without its quotes, "" for none."""
     found = parts(name)
     return found[-1].strip('"') if found else ""
 

@@ -119,7 +119,8 @@ def _baffled(
 ) -> Explanation | None:
     """Nothing explains the schema: say what is open where not all that could be was tried."""
     stoppable = {run.revision_id for run in case.replay.revisions if run.stoppable} & {*judged}
-    concerned = Kinship(case.replay, case.live).writers(suspects.odd(case, judged))
+    kin, odd = Kinship(case.replay, case.live), suspects.odd(case, judged)
+    concerned = kin.writers(odd)
     mistakable = suspects.mistakable(case, judged)
     overwritten = {
         name
@@ -131,24 +132,17 @@ def _baffled(
     if not stopped and 2 ** len(doubts.every) <= TRIALS:
         return Explanation(made=None, ran={}, baffling=refuted) if refuted else None
     missing = {name for name, verdict in judged.items() if verdict.executed == "no"}
-    murky = _murky(case, judged, missing | stopped | {*doubts.silent})
+    lost = case.replay.final.objects.keys() - case.live.objects.keys()
+    murky = _murky(kin, lost | odd, missing | stopped | {*doubts.silent})
     halves = {name for name in doubts.halves if suspects.against(judged[name]) & murky}
     return Explanation(
         made=None, ran={}, baffling=refuted | mistakable | overwritten | halves, murky=murky
     )
 
 
-def _murky(
-    case: Case, judged: Mapping[str, RevisionVerdict], doubtful: Collection[str]
-) -> frozenset[str]:
-    """Return the objects at odds that have to do with a revision that did not (wholly) run."""
-    kin = Kinship(case.replay, case.live)
-    lost = case.replay.final.objects.keys() - case.live.objects.keys()
-    return frozenset(
-        key
-        for key in lost | suspects.odd(case, judged)
-        if not kin.writers({key}).isdisjoint(doubtful)
-    )
+def _murky(kin: Kinship, keys: Collection[str], doubtful: Collection[str]) -> frozenset[str]:
+    """Return the objects that have to do with a revision that did not (wholly) run."""
+    return frozenset(key for key in keys if not kin.writers({key}).isdisjoint(doubtful))
 
 
 def _overwritten(

@@ -85,7 +85,7 @@ def _draft(situation: Situation) -> Draft:
     tree = apply_edits(loadable, joined.edits)
     graph = branches.restrict(parse_tree(tree), situation.target)
     judged = situation.drawn.verdicts
-    audit = auditing.build_audit(situation.seen, situation.drawn)
+    found = auditing.findings(situation.seen, situation.drawn)
     done = {name for name, verdict in judged.items() if ran(verdict)}
     partly = {name for name, verdict in judged.items() if verdict.executed == "partly"}
     return Draft(
@@ -96,7 +96,7 @@ def _draft(situation: Situation) -> Draft:
         done=_closed_over_empty(graph, done, judged),
         partly=frozenset(partly),
         edits=combine(situation.repair.edits, joined.edits),
-        found=frozenset(item.code for item in audit.findings),
+        found=frozenset(item.code for item in found),
     )
 
 

@@ -9,7 +9,8 @@ from itertools import chain
 from runbook_lib import graph as graphs
 from runbook_lib import moves
 from runbook_lib.case import Case
-from runbook_lib.catalog import parts, split, table_of
+from runbook_lib.catalog import split, table_of
+from runbook_lib.doubts import bare
 from runbook_lib.effects import RevisionReplay
 from runbook_lib.forensics import RevisionVerdict
 from runbook_lib.inference import object_histories
@@ -102,7 +103,8 @@ class _Later:
     def names(self, keys: Collection[str]) -> bool:
         """Whether their statements name one of the objects: they may have made it so."""
         text = "\n".join(self.texts) if keys else ""
-        return any(_bare(split(key)[1]) in text for key in keys)
+        names = (bare(split(key)[1]) for key in keys)
+        return any(name and name in text for name in names)
 
     def may_have_made(self, case: Case, verdict: RevisionVerdict, *, told: bool = False) -> bool:
         """Whether they may have made all that speaks for the other one.
@@ -118,10 +120,6 @@ class _Later:
             or (told and self.names({key, tables[key]}))
             for key in found
         )
-
-
-def _bare(name: str) -> str:
-    return parts(name)[-1].strip('"') if name else "\0"
 
 
 def half(case: Case, verdict: RevisionVerdict) -> bool:

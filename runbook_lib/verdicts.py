@@ -336,9 +336,13 @@ def _own_traces(revision_id: str, case: Case) -> Implied | None:
     voices = {t.ran for t in said}
     if run is None or not voices or revision_id not in case.inference.doubts.asking:
         return None
-    if len(voices) == 2 or not run.touches_rows:
-        return "" if len(voices) == 2 else "yes" if True in voices else "no"
-    return ("" if revision_id in case.recorded else "no") if False in voices else None
+    if len(voices) == 2:
+        return ""
+    if not run.touches_rows:
+        return "yes" if True in voices else "no"
+    if False in voices:
+        return "" if revision_id in case.recorded else "no"
+    return None
 
 
 def ran(verdict: RevisionVerdict) -> bool:

@@ -48,8 +48,8 @@ class Witness:
     ``first`` are the objects before the first revision, ``last`` is the moment after the newest.
     ``partial``: something was not read, so the whole has to be compared at the end. ``triggers``:
     there are event triggers, whose reach no statement shows. ``deferring``: something is, or was,
-    there that may wait for the commit. ``equipped``: the functions are there,
-    in the migration's own session.
+    there that may wait for the commit. ``equipped``: the functions are there, in the migration's
+    own session.
     """
 
     def __init__(self, session: Session, queries: dict[str, Any]) -> None:
@@ -113,28 +113,27 @@ class Witness:
         """All was rolled back: begin anew."""
         self.known, self.last, self.text, self.partial = None, None, "", False
 
-    def note(self, record: Record, before: Moment | None) -> Moment | None:
-        """Put into ``record`` what changed since ``before``; return the moment after it.
+    def note(self, record: Record, before: Moment | None) -> None:
+        """Put into ``record`` what changed since ``before``.
 
         What the commit would check or do is checked and done first: it is the revision's own.
         """
         if self.deferring or any(" deferr" in text.lower() for text in record.statements):
             self.session.raw("SET CONSTRAINTS ALL IMMEDIATE", fetch=False)
-        reach = reach_of(record, self.known) if self.known and self._may_be_partial() else None
+        sure = self.equipped and not self.triggers
+        reach = reach_of(record, self.known) if self.known and sure else None
         after, answer = self._ask_part(reach) if reach else (self.moment(), {})
         self.last = after
         record.crosses(before, after)
         if after is None or not self._has_effects(record, before, after):
-            return after
-        if reach and _covers(reach, before, after):
-            found = self._put(answer, reach)
-            if found is not None:
-                record.changes = found
-                return after
+            return
+        part = self._put(answer, reach) if reach and _covers(reach, before, after) else None
+        if part is not None:
+            record.changes = part
+            return
         text = self.snapshot()
         if text != self.text:
             record.changes = self._take(text)
-        return after
 
     def is_exact(self) -> bool:
         """Say whether what is known, put together from parts, is what a look at it all shows."""
@@ -220,9 +219,6 @@ class Witness:
             return before is None or after[2] != before[2] or before[2] is not None
         return any(may_change_schema(statement) for statement in record.statements)
 
-    def _may_be_partial(self) -> bool:
-        return self.equipped and not self.triggers
-
     def _ask_part(self, reach: Reach) -> tuple[Moment | None, dict[str, Any]]:
         """Ask for the tables, which the session's own search path finds."""
         found = ", ".join(f"CAST(to_regclass('{name}') AS oid)" for name in reach.tables)
@@ -259,7 +255,7 @@ def _covers(reach: Reach, before: Moment | None, after: Moment) -> bool:
     """Say whether the transaction wrote to no kind of object that the reach leaves out."""
     if reach.told:
         return True
-    if before is None or after[:2] != before[:2] or after.beyond is None:
+    if before is None or not after.shares_transaction(before) or after.beyond is None:
         return False
     return after.beyond == before.beyond and (reach.beside or after.beside == before.beside)
 

@@ -13,7 +13,7 @@ READ = ("table", "column", "constraint", "index", "sequence", "grant")  # what r
 BESIDE = ("type", "domain", "label", "view", "materialized_view", "function", "procedure",
           "aggregate", "trigger", "rule", "policy", "statistics")  # fmt: skip
 
-TYPES = ("type", "domain", "label", "grant")  # of BESIDE: name no column of a table
+TYPES = ("type", "domain", "label", "grant")  # stand beside the tables, and name no column of one
 
 Objects = dict[str, dict[str, str]]
 
