@@ -1,4 +1,4 @@
-"""A snapshot of the live schema, against ``pg_dump -s`` of the same database (PostgreSQL 18).
+"""A snapshot of the live schema as the audit takes it, against ``pg_dump -s`` (PostgreSQL 18).
 
 Each table has eight columns, a primary key, a foreign key and an index.
 """
@@ -14,8 +14,9 @@ from pathlib import Path
 import psycopg2
 
 from benchmarks.measuring import Row, in_turns
-from runbook_lib.catalog import snapshot
+from runbook_lib.connection import connect
 from runbook_lib.dsn import Dsn
+from runbook_lib.halves import snapshot
 from runbook_lib.postgres import EmbeddedServer
 from runbook_lib.programs import EMBEDDED_BIN
 
@@ -67,8 +68,8 @@ def _run(dsn: Dsn, statements: Iterator[str] | list[str]) -> None:
 
 
 def _snapshot(dsn: Dsn) -> None:
-    with closing(psycopg2.connect(**dsn.libpq())) as connection:
-        assert snapshot(connection).objects
+    with closing(connect(dsn)) as connection:
+        assert snapshot(connection, lambda: connect(dsn)).objects
 
 
 def _dump(dsn: Dsn) -> None:

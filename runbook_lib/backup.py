@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, repeat
@@ -19,6 +19,7 @@ from typing import Literal
 from runbook_lib import counting
 from runbook_lib.artifacts import Artifact, file_digest
 from runbook_lib.catalog import Catalog, ObjectChange, diff, snapshot
+from runbook_lib.connection import one_instant
 from runbook_lib.dialect import translated
 from runbook_lib.dsn import Dsn
 from runbook_lib.errors import GateError, RunbookError
@@ -112,7 +113,7 @@ def make_backup(
     try:
         _require_space(connection, folder, scratch)
         roles = roles_of(connection)
-        with _snapshot(connection) as name:
+        with one_instant(connection) as name:
             report("Fingerprinting every table")
             before = fingerprints(connection)
             catalog = snapshot(connection)
@@ -174,20 +175,6 @@ def _dumped(catalog: Catalog) -> Catalog:
             if not (key.startswith("index:") and aspects.get("valid") == "no")
         }
     )
-
-
-@contextmanager
-def _snapshot(connection: Connection) -> Iterator[str]:
-    """Open a read-only transaction on one instant; yield the name under which others join it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET idle_in_transaction_session_timeout = 0")
-        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        try:
-            ((name,),) = fetch(connection, "SELECT pg_catalog.pg_export_snapshot()")
-            yield name
-        finally:
-            if not connection.closed:
-                cursor.execute("ROLLBACK")
 
 
 def _require_space(connection: Connection, folder: Path, scratch: Scratch) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
@@ -121,6 +122,20 @@ def fetch(connection: Connection, statement: str, parameters: Any = None) -> lis
             f"The connection to {connection.info.dbname} was cut: {' '.join(str(error).split())}",
             "Find out whether the server was stopped or the session ended, then run again.",
         ) from None
+
+
+@contextmanager
+def one_instant(connection: Connection) -> Iterator[str]:
+    """Open a read-only transaction on one instant; yield the name under which others join it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET idle_in_transaction_session_timeout = 0")
+        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        try:
+            ((name,),) = fetch(connection, "SELECT pg_catalog.pg_export_snapshot()")
+            yield name
+        finally:
+            if not connection.closed:
+                cursor.execute("ROLLBACK")
 
 
 def target(connection: Connection, version_table: str) -> Target:

@@ -76,26 +76,24 @@ def _settings(**others: str) -> str:
 def part_sql(choices: Sequence[tuple[str, str]], kinds: tuple[str, ...]) -> str:
     """Return the sections ``kinds`` of SNAPSHOT_SQL, lines replaced by those beside them.
 
-    They are about the tables among ``runbook_reach``, a variable. Raises ValueError when
-    SNAPSHOT_SQL is not what this was made for.
+    Raises ValueError when SNAPSHOT_SQL is not what this was made for.
     """
     text = SNAPSHOT_SQL
     for line, narrower in choices:
         if text.count(line) != 1:
             raise ValueError(f"snapshot.sql has not exactly one line with: {line}")
         text = text.replace(line, narrower)
-    head, *sections = text.split(_SECTION)
-    sections[-1], tail = sections[-1].rsplit("\n)\nSELECT concat(", 1)
-    chosen = [item for item in sections if item.startswith(kinds)]
+    head, body = text.split(_FIRST)
+    body, tail = body.rsplit(_LAST, 1)
+    chosen = [item for item in body.split(_SECTION) if item.startswith(kinds)]
     if len(chosen) != len(kinds):
         raise ValueError(f"snapshot.sql has not one section for each of: {', '.join(kinds)}")
-    start = head.rindex("    -- schemas")
-    return _SECTION.join([head[:start] + _NAMED, *chosen]) + f"\n)\nSELECT concat({tail}"
+    return head + _FIRST[: -len("    -- ")] + _SECTION.join([_NAMED, *chosen]) + _LAST + tail
 
 
-_SECTION = "\n\n    UNION ALL -- "
+_FIRST, _SECTION, _LAST = "object AS (\n    -- ", "\n\n    UNION ALL -- ", "\n)\nSELECT concat("
 # Gives the columns of the sections their names, which the first section does in SNAPSHOT_SQL.
-_NAMED = """
+_NAMED = """\
     SELECT '' AS kind, '' AS name, CAST(0 AS oid) AS class, CAST(0 AS oid) AS oid, 0 AS sub,
         '' AS aspects
     WHERE false"""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from runbook_lib import catalog, differences, fingerprints, postgres
+from runbook_lib import catalog, differences, fingerprints, halves, postgres
 from runbook_lib.catalog import Catalog
 from runbook_lib.forensics import Target
 from runbook_lib.versions import VersionRows
@@ -41,14 +41,21 @@ class Look:
     live: Catalog
 
 
-def look(connection: Any, schema: str, table: str) -> Look:
-    """Read the target. ``schema`` and ``table`` are the version table's, unquoted."""
+def look(
+    connection: Any, schema: str, table: str, another: Callable[[], Any] | None = None
+) -> Look:
+    """Read the target. ``schema`` and ``table`` are the version table's, unquoted.
+
+    Where ``another`` opens a second connection, the catalog is read over both at once.
+    """
     versions = read_versions(connection, schema, table)
     excluded = (versions.table, *versions.others)
     return Look(
         target=postgres.target(connection, versions.table),
         versions=versions,
-        live=catalog.snapshot(connection, exclude=excluded),
+        live=halves.snapshot(connection, another, exclude=excluded)
+        if another
+        else catalog.snapshot(connection, exclude=excluded),
     )
 
 

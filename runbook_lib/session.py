@@ -104,7 +104,7 @@ class Phase:
         """Read the target: who it is, its version rows, its catalog."""
         table = self.version_table
         with self.reading() as connection:
-            return observation.look(connection, *table)
+            return observation.look(connection, *table, lambda: postgres.connect(self.dsn))
 
     def binding(self) -> dict[str, str]:
         """Say which database this is, as far as it may be shown."""

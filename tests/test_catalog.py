@@ -18,7 +18,7 @@ from conftest import execute
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_lib import spelling
+from runbook_lib import halves, spelling
 from runbook_lib.agent.effects import respelled
 from runbook_lib.catalog import (
     EMPTY,
@@ -39,8 +39,10 @@ from runbook_lib.catalog import (
     without,
 )
 from runbook_lib.cluster import Cluster
+from runbook_lib.connection import connect
 from runbook_lib.dialect import translated
 from runbook_lib.dsn import Dsn
+from runbook_lib.errors import UnreachableError
 from runbook_lib.programs import EMBEDDED_BIN, local_binaries, run_client
 
 CASES = Path(__file__).parent / "cases" / "ddl"
@@ -331,6 +333,30 @@ def read(dsn: Dsn) -> Catalog:
 def same(one: Dsn, other: Dsn) -> bool:
     wanted = read(other)
     return diff(wanted, translated(read(one), wanted)) == ()
+
+
+@pytest.mark.parametrize("name", sorted(folder.name for folder in CASES.iterdir()))
+def test_two_connections_read_what_one_does(database: Dsn, name: str) -> None:
+    execute(database, ROLES, (CASES / name / "after.sql").read_text("utf-8"))
+    with closing(connect(database)) as one:
+        both = halves.snapshot(one, lambda: connect(database), exclude=["public.missing"])
+    assert both == read(database)
+
+
+def test_two_connections_see_one_instant(database: Dsn) -> None:
+    def late() -> Any:
+        execute(database, "ALTER TABLE t ADD COLUMN late integer")
+        return connect(database)
+
+    execute(database, "CREATE TABLE t (id integer)")
+    with closing(connect(database)) as one:
+        assert "column:public.t.late" not in halves.snapshot(one, late).objects
+        assert "column:public.t.late" in halves.snapshot(one, late_refused).objects
+        assert one.info.transaction_status == 0
+
+
+def late_refused() -> Any:
+    raise UnreachableError("the server has no connection left", "close some")
 
 
 @pytest.mark.parametrize("name", sorted(folder.name for folder in CASES.iterdir()))
