@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from runbook_lib.forensics import Audit, Comparison
-from runbook_lib.pages import fold, missing, table, word
+from runbook_lib.pages import fold, table, word
 from runbook_lib.promotion import Deployment
 from runbook_lib.survival import TableProof, kept
 from runbook_lib.validation import Validation
@@ -15,7 +15,7 @@ from runbook_lib.validation import Validation
 def schema(audit: Audit | None, deployment: Deployment | None) -> str:
     """Version rows and catalog before and after, and every object that differed."""
     before = deployment.rows_before if deployment else audit.current_heads if audit else ()
-    rows = [("Version rows", _ids(before), _ids(deployment.rows_after) if deployment else "–")]
+    rows = [("Version rows", ids(before), ids(deployment.rows_after) if deployment else "–")]
     if deployment:
         digests = (deployment.catalog_before, deployment.catalog_after)
         was, now = (f'<code title="{item}">{item[:12]}</code>' for item in digests)
@@ -27,7 +27,7 @@ def schema(audit: Audit | None, deployment: Deployment | None) -> str:
     return table(("", "Before", "After"), rows, cards=False) + _objects(audit, deployment)
 
 
-def _ids(ids: Sequence[str]) -> str:
+def ids(ids: Sequence[str]) -> str:
     return "<br>".join(f"<code>{escape(item)}</code>" for item in ids) or "none"
 
 
@@ -52,15 +52,15 @@ def _object(item: Comparison) -> tuple[str, ...]:
 
 
 def rows(validation: Validation | None, deployment: Deployment | None) -> str:
-    """The rows of the target's tables where it was changed, else of the clone's."""
+    """The rows of the target's tables where it was changed, else of the clone's; "" without any."""
     if deployment and deployment.tables:
-        return _tables("On the target", deployment.tables)
+        return tables("On the target", deployment.tables)
     if validation and validation.tables:
-        return _tables("On the clone", validation.tables)
-    return missing("No table was compared.")
+        return tables("On the clone", validation.tables)
+    return ""
 
 
-def _tables(where: str, proofs: Sequence[TableProof]) -> str:
+def tables(where: str, proofs: Sequence[TableProof]) -> str:
     ordered = sorted(proofs, key=lambda item: (item.equal, item.table))
     shown = table(("Table", "Rows before", "Rows after", "Values"), [_table(i) for i in ordered])
     is_open = len(proofs) <= 12 or not ordered[0].equal

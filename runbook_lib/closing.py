@@ -23,6 +23,7 @@ from runbook_lib.seal import Sealed, Verdict, seal
 
 DEPLOYMENT = "05_deployment"
 ROLLBACK = "90_rollback"
+RETREAT = "90_approval"  # of a way back, beside that of a plan
 T = TypeVar("T")
 
 
@@ -60,17 +61,22 @@ def seal_run(
     found = results(folder)
     notes = (*notes, *_clock_notes(folder))
     record.write(folder, found, verdict, scrub, by_hand, notes)
-    plan, audit = maybe(folder, "plan", Plan), _audit(folder)
+    plan, audit, back = (
+        maybe(folder, "plan", Plan),
+        _audit(folder),
+        maybe(folder, ROLLBACK, Rollback),
+    )
+    seen = plan or audit or (back.plan if back else None)
     return seal(
         folder,
         verdict=verdict,
         phases=found,
         scrub=scrub,
-        target=plan.target if plan else audit.target if audit else None,
+        target=seen.target if seen else None,
         tree_before=plan.tree_before if plan else audit.tree.digest if audit else "",
         tree_after=plan.tree_after if plan and verdict in ("repaired", "healthy") else "",
         plan_digest=plan.digest if plan else "",
-        approval=maybe(folder, "approval", Approval),
+        approval=maybe(folder, "approval", Approval) or maybe(folder, RETREAT, Approval),
         by_hand=by_hand,
         errors=sum(item.severity == "error" for item in audit.findings) if audit else None,
         notes=notes,

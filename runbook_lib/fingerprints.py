@@ -167,8 +167,8 @@ def read_rows(connection: Connection, place: Place, cells: Sequence[str]) -> tup
 def _sequence_state(connection: Connection, name: str) -> str:
     """Return the state as a text that can be read: how far it is, and in which steps it goes."""
     statement = (
-        f"SELECT s.last_value, s.is_called, p.seqincrement FROM {name} s, pg_sequence p"
-        f" WHERE p.seqrelid = %s::regclass"
+        f"SELECT s.last_value, s.is_called, p.seqincrement FROM {name.replace('%', '%%')} s,"
+        " pg_sequence p WHERE p.seqrelid = %s::regclass"
     )
     ((last, called, increment),) = query(connection, statement, name, (name,))
     return f"{last} {'called' if called else 'fresh'} by {increment}"

@@ -18,6 +18,7 @@ from runbook_lib.prevention import Prevention
 from runbook_lib.promotion import Deployment
 from runbook_lib.reading import Cleanup
 from runbook_lib.session import Phase
+from runbook_lib.survival import kept
 from runbook_lib.validation import Validation
 
 Ending = tuple[str, PhaseStatus, RunbookError | None]
@@ -107,22 +108,26 @@ def _rollback(done: Rollback) -> Ending:
     if done.approval is None:
         return _passed(
             f"Dry run of the way back by {done.plan.way}, {done.plan.rehearsed.rstrip('.')}; "
-            f"nothing was changed. It would lose: {_some(done.plan.loses)} "
+            f"nothing was changed. It would lose {_some(done.plan.loses)} "
             f"To do it: --approve {done.plan.digest}"
         )
     if done.passed:
-        return _passed(f"Went back by {done.plan.way}: everything is as it was before the run.")
+        return _passed(
+            f"Went back by {done.plan.way}: schema and version rows are as they were before the "
+            f"deployment; {kept(done.tables)}. It lost {_some(done.plan.loses)}"
+        )
     errors = " ".join(step.error for step in done.steps if step.error)
+    other = "downgrade" if done.plan.way == "restore" else "restore"
     return _failed(
         f"The way back by {done.plan.way} did not end where it should. {errors}".strip(),
-        "Try the other way: runbook rollback --way restore",
+        f"Try the other way: runbook rollback -e {done.plan.environment} --way {other}",
     )
 
 
 def _some(sentences: Sequence[str]) -> str:
-    shown = "; ".join(item.rstrip(".") for item in sentences[:3])
+    shown = "; ".join(sentences[:3]) or "nothing"
     rest = len(sentences) - 3
-    return f"{shown} and {rest} more tables." if rest > 0 else f"{shown}."
+    return f"{shown}; and {rest} more." if rest > 0 else f"{shown}."
 
 
 _ENDINGS: dict[type[Artifact], Callable[[Any], Ending]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,19 +11,22 @@ from runbook_lib import artifacts, carrying, gates, reading
 from runbook_lib import backup as backups
 from runbook_lib.artifacts import Artifact
 from runbook_lib.backup import Backup
+from runbook_lib.counting import count
 from runbook_lib.deployment import Rows
 from runbook_lib.errors import ConfigurationError, GateError, SafetyError
 from runbook_lib.evidence import RunFolder
 from runbook_lib.exclusion import alone
+from runbook_lib.fingerprints import Place
 from runbook_lib.forensics import Target
 from runbook_lib.observation import Look
 from runbook_lib.plan import Plan, StepResult
-from runbook_lib.promotion import Approval
+from runbook_lib.promotion import Approval, Deployment
 from runbook_lib.reading import Cleanup
 from runbook_lib.session import Phase
 from runbook_lib.survival import TableProof, compare_rows
 from runbook_lib.validation import Validation, WayBack
 from runbook_lib.verification import fault_of
+from runbook_lib.younger import younger
 
 Way = Literal["downgrade", "restore"]
 
@@ -32,8 +35,8 @@ Way = Literal["downgrade", "restore"]
 class RollbackPlan(Artifact):
     """What going back would do. ``loses`` says what was written since the backup, in sentences.
 
-    ``run`` is the deployment that is taken back; ``catalog_now`` and ``rows_now`` bind the plan
-    to the database as it is now, so that an approval is of exactly this.
+    ``run`` is the deployment that is taken back; ``target``, ``catalog_now`` and ``rows_now`` bind
+    the plan to the database as it is now, so that an approval is of exactly this.
     """
 
     environment: str
@@ -46,6 +49,7 @@ class RollbackPlan(Artifact):
     rehearsed: str
     catalog_now: str
     rows_now: tuple[str, ...]
+    target: Target | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,10 +102,11 @@ def propose_rollback(phase: Phase, *, way: str = "restore") -> RollbackPlan:
         plan_digest=origin.plan.digest,
         backup_sha256=next(f.sha256 for f in origin.backup.files if f.kind == "full"),
         steps=_steps(origin, way),
-        loses=_losses(phase, origin, way),
+        loses=_losses(phase, origin, way, seen),
         rehearsed=_rehearsed(rehearsed),
         catalog_now=seen.live.digest,
         rows_now=seen.versions.ids,
+        target=seen.target,
     )
 
 
@@ -188,27 +193,52 @@ def _steps(origin: Origin, way: str) -> tuple[str, ...]:
     return tuple(f"Undo: {step.title}" for step in reversed(origin.plan.steps))
 
 
-def _losses(phase: Phase, origin: Origin, way: str) -> tuple[str, ...]:
-    """Say which tables hold other rows than at the backup: a restore loses those changes."""
-    versions = origin.plan.target.version_table
-    proofs = [proof for proof in _proofs(phase, origin) if proof.table != versions]
-    changed = [proof for proof in proofs if not proof.equal]
+def _losses(phase: Phase, origin: Origin, way: str, seen: Look) -> tuple[str, ...]:
+    """Say what was written since the backup, or to what the repair made, and would be gone."""
+    with phase.reading() as connection:
+        made = younger(origin.backup.fingerprints, connection, _places(origin))
     if way == "downgrade":
-        return ("Whatever was written to the objects that the repair made.",)
-    if not changed:
-        return ("Nothing in the tables that the backup holds: their rows are unchanged.",)
-    return tuple(
-        f"{proof.table}: {proof.rows_before} rows at the backup, {proof.rows_after} now"
-        for proof in changed
+        return (*map(str, made), *_taken_away(origin.plan))
+    versions = origin.plan.target.version_table
+    proofs = _proofs(phase, origin)
+    changed = [proof for proof in proofs if not proof.equal and proof.table != versions]
+    return (*map(_change, changed), *map(str, made), *_schema_changes(origin, seen))
+
+
+def _change(proof: TableProof) -> str:
+    if proof.rows_after == proof.rows_before:
+        return (
+            f"{proof.table}: {count(proof.rows_after, 'row')}, with other values than at the backup"
+        )
+    return (
+        f"{proof.table}: {count(proof.rows_before, 'row')} at the backup, {proof.rows_after:,} now"
     )
+
+
+def _taken_away(plan: Plan) -> Iterator[str]:
+    """The project's own downgrades may take away more than what can be counted beforehand."""
+    for step in plan.steps:
+        if step.kind == "run-revisions" and not step.reverse:
+            yield f"whatever the downgrade of {', '.join(step.revisions)} takes away by itself"
+
+
+def _schema_changes(origin: Origin, seen: Look) -> Iterator[str]:
+    folder = origin.phase.folder
+    if folder.has("05_deployment"):
+        left = folder.read("05_deployment", Deployment).catalog_after
+        if left and seen.live.digest != left:
+            yield "the schema: what was changed in it since the deployment"
+
+
+def _places(origin: Origin) -> tuple[Place, ...]:
+    own = origin.phase.folder
+    return own.read("05_rows_before", Rows).places if own.has("05_rows_before") else ()
 
 
 def _proofs(phase: Phase, origin: Origin) -> tuple[TableProof, ...]:
     """Compare the rows with the backup's, following what the deployment renamed."""
-    own = origin.phase.folder
-    places = own.read("05_rows_before", Rows).places if own.has("05_rows_before") else ()
     with phase.reading() as connection:
-        return compare_rows(origin.backup.fingerprints, connection, places)
+        return compare_rows(origin.backup.fingerprints, connection, _places(origin))
 
 
 def require_rollback_approval(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from runbook_lib.counting import count
-from runbook_lib.forensics import Audit, Evidence
+from runbook_lib.forensics import Audit, Evidence, Target
 from runbook_lib.pages import fold, table, took, word
 from runbook_lib.plan import Plan, Step, StepResult
 from runbook_lib.promotion import Deployment
@@ -22,8 +22,7 @@ def hands(by_hand: Sequence[str], run: bool) -> str:
     return f"stepped through by hand: {escape(', '.join(by_hand))}; sealed afterwards"
 
 
-def target(audit: Audit) -> str:
-    seen = audit.target
+def target(seen: Target) -> str:
     return (
         f"<code>{escape(seen.database)}</code>, PostgreSQL {escape(seen.server_version)}, "
         f"system identifier {escape(seen.system_identifier)}, version table "

@@ -9,7 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import TypeVar
 
-from runbook_lib import balance, chart, passages
+from runbook_lib import balance, chart, passages, retreat
+from runbook_lib.artifacts import Artifact
 from runbook_lib.backup import Backup
 from runbook_lib.counting import count, differing
 from runbook_lib.errors import RunbookError
@@ -82,7 +83,7 @@ class _Page:
             ("Who approved it, and when?", self._approved()),
             ("What was done?", self._done()),
             ("How was it before, and how is it now?", self._balance()),
-            ("Was every row kept?", balance.rows(self.validation, self.deployment)),
+            ("Was every row kept?", self._rows()),
             ("How to go back?", self._back()),
             ("Where is the proof?", self._proof()),
         )
@@ -110,14 +111,15 @@ class _Page:
         facts = [("Verdict", f"{word(self.verdict)}: {means}.")]
         if self.audit:
             facts += [
-                ("Database", passages.target(self.audit)),
+                ("Database", passages.target(self.audit.target)),
                 ("Found", passages.found(self.audit)),
             ]
         if self.plan:
             steps = f"{self.plan.strategy}, {count(len(self.plan.steps), 'step')}"
             facts.append(("Plan", f"{escape(steps)}, digest <code>{self.plan.digest}</code>"))
-        if self.approval:
-            facts.append(("Approved", f"by {escape(self.approval.by)}, {moment(self.approval.at)}"))
+        for given in (self.approval, self.rollback.approval if self.rollback else None):
+            if given:
+                facts.append(("Approved", f"by {escape(given.by)}, {moment(given.at)}"))
         if self._left():
             facts.append(("Written", f"<b>{self._left()}</b>"))
         if self.deployment:
@@ -130,9 +132,9 @@ class _Page:
         )
         if ways:
             facts.append(("Way back", f"rehearsed on a copy: {escape(', '.join(ways))}"))
-        if self._went_back():
-            times = self._times("rolling back", "rolled back")
-            facts.append(("Taken back", f"{escape(self._went_back())}, {times}"))
+        if self.rollback:
+            when = self._times("rolling back", "rolled back") if self._went_back() else ""
+            facts += retreat.facts(self.rollback, when, database=not self.audit)
         run = "started" in self.folder.happened
         facts.append(("Carried out", passages.hands(by_hand, run)))
         facts += [("Note", escape(note)) for note in notes]
@@ -163,7 +165,8 @@ class _Page:
 
     def _wrong(self) -> str:
         if self.audit is None:
-            return missing("The run ended before the audit.")
+            taken = retreat.origin(self.rollback) if self.rollback else ""
+            return taken or missing("The run ended before the audit.")
         how = (
             "<p>How we know: every revision was really run, one by one, in an empty database, and "
             "what each did was compared with the database's own catalog. What the version table "
@@ -180,10 +183,11 @@ class _Page:
         )
 
     def _planned(self) -> str:
+        back = retreat.planned(self.rollback) if self.rollback else ""
         plan = self.plan
         if plan is None:
-            return missing("No plan was made, or none could be proven.")
-        return (
+            return back or missing("No plan was made, or none could be proven.")
+        return back + (
             f"<p>Strategy {escape(plan.strategy)}, digest <code>{plan.digest}</code>."
             + (f" It may lose the data of {escape(', '.join(plan.loses))}." if plan.loses else "")
             + "</p>\n"
@@ -196,9 +200,10 @@ class _Page:
         )
 
     def _rehearsed(self) -> str:
+        back = retreat.rehearsed(self.rollback) if self.rollback else ""
         rehearsal = self.rehearsal
         if rehearsal is None:
-            return missing("Nothing was rehearsed.")
+            return back or missing("Nothing was rehearsed.")
         rows = [
             (
                 escape(item.strategy),
@@ -213,23 +218,29 @@ class _Page:
             f"<p>Refused: {names}. {escape(rehearsal.reason)}</p>" if rehearsal.refused else ""
         )
         told = table(("Strategy", "On the clone", "Took", "Steps"), rows) if rows else ""
-        return f"{refused}{told}{passages.measured(self.validation)}" + self._see(
+        return f"{back}{refused}{told}{passages.measured(self.validation)}" + self._see(
             ("04_validation.html", "object by object, checks, rows, ways back")
         )
 
     def _approved(self) -> str:
-        given = self.approval
-        if given is None:
-            return missing("Nobody: nothing was approved in this run.")
-        told = (
+        told = ""
+        if self.approval:
+            told += self._approval(self.approval, "plan", self.plan)
+            told += passages.conditions(self.deployment)
+            told += self._see(("approval.json", "the approval"))
+        back = self.rollback
+        if back and back.approval:
+            told += self._approval(back.approval, "way back", back.plan)
+            told += self._see(("90_approval.json", "the approval"))
+        return told or missing("Nobody: nothing was approved in this run.")
+
+    def _approval(self, given: Approval, noun: str, what: Artifact | None) -> str:
+        same = what is not None and given.digest == what.digest
+        which = f", which is {'the' if same else 'NOT the'} {noun}'s" if what else ""
+        return (
             f"<p>{escape(given.by)}, at {moment(given.at)} ({escape(given.how)}): the digest "
-            f"<code>{escape(given.digest)}</code>"
+            f"<code>{escape(given.digest)}</code>{which}.</p>"
         )
-        if self.plan:
-            same = given.digest == self.plan.digest
-            told += ", which is the plan's" if same else ", which is NOT the plan's"
-        conditions = passages.conditions(self.deployment)
-        return f"{told}.</p>{conditions}" + self._see(("approval.json", "the approval"))
 
     def _done(self) -> str:
         told = (
@@ -275,7 +286,16 @@ class _Page:
         return f"<p>Written {self._times(first, last)}.</p>{shown}"
 
     def _balance(self) -> str:
-        return balance.schema(self.audit, self.deployment)
+        back = retreat.schema(self.rollback) if self.rollback else ""
+        if self.audit is None and self.deployment is None:
+            return back or missing("Nothing was compared.")
+        return balance.schema(self.audit, self.deployment) + back
+
+    def _rows(self) -> str:
+        told = balance.rows(self.validation, self.deployment)
+        if self.rollback and self.rollback.tables:
+            told += balance.tables("After going back, against the backup", self.rollback.tables)
+        return told or missing("No table was compared.")
 
     def _back(self) -> str:
         ways = [
@@ -289,6 +309,7 @@ class _Page:
         ]
         told = table(("Way", "Rehearsed", "Took", "Command"), ways) if ways else ""
         made = self.backup
+        told += retreat.again(self.rollback) if self.rollback else ""
         if made is None:
             return told or missing("No backup was taken.")
         files = [

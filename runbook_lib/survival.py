@@ -82,7 +82,7 @@ def compare_rows(
 def _proof(
     before: TableFingerprint, origin: Place | None, now: Sequence[Place], connection: Connection
 ) -> TableProof:
-    place = _find(before.table, origin, now)
+    place = find(before.table, origin, now)
     if place is None:
         return TableProof(
             table=before.table,
@@ -91,7 +91,7 @@ def _proof(
             equal=False,
             lost=_rows_of(before.table),
         )
-    names = {column: _name_now(column, origin, place) for column in before.columns}
+    names = {column: name_now(column, origin, place) for column in before.columns}
     rows, equal = _same(before, origin, place, names, connection)
     gone = [column for column, name in names.items() if not name] if not equal else []
     lost = [f"column:{key_name(before.table)}.{spelled(column)}" for column in gone]
@@ -112,13 +112,13 @@ def _rows_of(table: str) -> tuple[str, ...]:
     return () if table.startswith((SEQUENCE, DERIVED)) else (f"table:{key_name(table)}",)
 
 
-def _find(table: str, origin: Place | None, now: Sequence[Place]) -> Place | None:
+def find(table: str, origin: Place | None, now: Sequence[Place]) -> Place | None:
     """Return the table by its oid, else by its name."""
     same = (place for place in now if origin and place.oid == origin.oid)
     return next(same, None) or next((place for place in now if place.table == table), None)
 
 
-def _name_now(column: str, origin: Place | None, place: Place) -> str:
+def name_now(column: str, origin: Place | None, place: Place) -> str:
     """Return what a column is called now, "" when it is gone."""
     known = origin.columns.get(column) if origin and origin.oid == place.oid else None
     if known:

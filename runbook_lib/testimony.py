@@ -7,7 +7,7 @@ another plan. Read from the run's folder alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from runbook_lib.artifacts import digest, to_json
@@ -26,8 +26,9 @@ def _contradictions(run: Sealed) -> Iterator[str]:
     named, approval = run.record.plan_digest, run.record.approval
     if named and digest(_read(run, "plan.json")) != named:
         yield "plan.json is not the plan that its seal names"
-    if approval and _read(run, "approval.json") != to_json(approval):
-        yield "approval.json is not the approval that its seal names"
+    file = "approval.json" if "approval.json" in run.files else "90_approval.json"
+    if approval and _read(run, file) != to_json(approval):
+        yield f"{file} is not the approval that its seal names"
     yield from _wrong_writes(run)
 
 
@@ -45,6 +46,8 @@ def _wrong_writes(run: Sealed) -> Iterator[str]:
             yield f"{EVENTS} shows a write to the target before any approval"
         if event["event"] == "applying":
             yield from _wrong_approval(run, event, times == sorted(times))
+        else:
+            yield from _wrong_retreat(run, events[:number])
 
 
 def _wrong_approval(run: Sealed, write: Mapping[str, Any], clock: bool) -> Iterator[str]:
@@ -57,6 +60,17 @@ def _wrong_approval(run: Sealed, write: Mapping[str, Any], clock: bool) -> Itera
         yield f"the approval is one for {approval.environment}"
     elif clock and approval.at > at:
         yield f"it was approved at {approval.at}, after the first write at {at}"
+
+
+def _wrong_retreat(run: Sealed, before: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Say where another way back was approved than the one that was gone."""
+    given, done = _read(run, "90_approval.json"), _read(run, "90_rollback.json")
+    logged = [event.get("digest") for event in before if event.get("event") == "approved"]
+    known = {*logged[-1:]}
+    known |= {given.get("digest")} if isinstance(given, dict) else set()
+    known |= {digest(done.get("plan"))} if isinstance(done, dict) else set()
+    if len(known) > 1:
+        yield "what was approved is another way back than the one that was gone"
 
 
 def _read(run: Sealed, file: str) -> Any:

@@ -12,7 +12,7 @@ from runbook_lib import catalog, closing, demo, phases
 from runbook_lib.config import load_environment
 from runbook_lib.dsn import Dsn, secret_forms
 from runbook_lib.errors import ApprovalNeeded, GateError, SafetyError
-from runbook_lib.evidence import RunFolder
+from runbook_lib.evidence import PhaseResult, RunFolder
 from runbook_lib.fingerprints import fingerprints
 from runbook_lib.plan import Plan
 from runbook_lib.postgres import connect
@@ -100,6 +100,9 @@ def test_the_way_back_brings_production_exactly_back(wallet: demo.Demo, way: str
     assert fingerprint(target) != before
     journey.go_back(way)
     assert fingerprint(target) == before
+    told = journey.phase("90_rollback").read("90_rollback.result", PhaseResult).sentence
+    assert told.startswith(f"Went back by {way}: schema and version rows are as they were")
+    assert told.endswith("It lost nothing.")
     journey.go_back(way)  # the cells once more
     assert fingerprint(target) == before
     assert [event["event"] for event in journey.folder.events()].count("rolling back") == 1
@@ -180,6 +183,45 @@ class TestGoingBack:
                 phases.roll_back(phase, proposed, approval)
         finally:
             execute(phase.dsn, "DROP TABLE meanwhile")
+
+    def test_what_only_younger_tables_and_columns_hold_is_named_as_lost(
+        self, deployed: Journey
+    ) -> None:
+        phase = deployed.phase("90_rollback")
+        assert phases.propose_rollback(phase, way="restore").loses == ()
+        (own,) = phases.propose_rollback(phase, way="downgrade").loses
+        assert "whatever the downgrade of 3d91640ec9e0, " in own
+        write = (
+            "INSERT INTO vouchers (code, amount, currency_id, expires_at) VALUES ('', 1, 1, now())",
+            "INSERT INTO trades (user_id, quantity, reference) SELECT min(id), 1, 'x' FROM users",
+            "UPDATE transactions SET trade_id = (SELECT max(id) FROM trades) WHERE id = 1",
+            'CREATE TABLE "50%" ("a%" int DEFAULT 1); INSERT INTO "50%" VALUES (1), (2)',
+            "ALTER TABLE users ADD given text DEFAULT 'x', ADD held text",
+            "UPDATE users SET held = 'y' WHERE id IN (SELECT id FROM users LIMIT 2)",
+        )
+        undo = (
+            "UPDATE transactions SET trade_id = NULL WHERE id = 1",
+            "DELETE FROM vouchers",
+            "DELETE FROM trades",
+            'DROP TABLE "50%"',
+            "ALTER TABLE users DROP given, DROP held",
+        )
+        execute(phase.dsn, *write)
+        try:
+            for way in ("restore", "downgrade"):
+                lost = phases.propose_rollback(phase, way=way).loses
+                for told in (
+                    "public.vouchers: all of it, 1 row, made since",
+                    'public."50%": all of it, 2 rows, made since',
+                    "public.transactions.trade_id: its values in 1 row, made since",
+                    "public.users.held: its values in 2 rows, made since",
+                ):
+                    assert told in lost
+                assert "given" not in str(lost), "a value that nobody wrote"
+                schema = "the schema: what was changed in it since the deployment"
+                assert (schema in lost) is (way == "restore")
+        finally:
+            execute(phase.dsn, *undo)
 
     def test_a_deployment_that_was_cut_off_is_taken_back_by_its_own_backup(
         self, deployed: Journey

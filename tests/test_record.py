@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from runbook_lib import record
 from runbook_lib.artifacts import to_json
 from runbook_lib.backup import Backup, BackupFile
 from runbook_lib.catalog import ObjectChange
+from runbook_lib.closing import seal_run
 from runbook_lib.evidence import PhaseResult, RunFolder
 from runbook_lib.findings import finding
 from runbook_lib.forensics import Audit, Comparison, Evidence, RevisionVerdict, Target
@@ -21,6 +23,7 @@ from runbook_lib.revisions import Tree
 from runbook_lib.scrub import Scrub
 from runbook_lib.survival import TableProof
 from runbook_lib.validation import CheckResult, Validation, WayBack
+from runbook_lib.verification import fault_of
 
 TARGET = Target(
     database="tondeka",
@@ -179,6 +182,18 @@ DEPLOYMENT = Deployment(
     watch=(),
     passed=True,
 )
+WAY = RollbackPlan(
+    environment="production",
+    way="restore",
+    run="20261123T000000Z-abcdef",
+    plan_digest=PLAN.digest,
+    backup_sha256="b" * 64,
+    steps=("Check the SHA-256",),
+    loses=("public.vouchers: all of it, 1 row, made since",),
+    rehearsed="proven on a copy",
+    catalog_now="c" * 64,
+    rows_now=("c8d25c64b432",),
+)
 PHASES = (PhaseResult(phase="02_audit", status="passed", sentence="1 phantom", seconds=1.0),)
 
 
@@ -277,24 +292,51 @@ def test_what_a_write_that_was_cut_off_may_have_left_is_said(
 
 
 def test_a_way_back_that_was_taken_is_told(folder: RunFolder) -> None:
-    way = RollbackPlan(
-        environment="production",
-        way="restore",
-        run="20261123T000000Z-abcdef",
-        plan_digest=PLAN.digest,
-        backup_sha256="b" * 64,
-        steps=(),
-        loses=(),
-        rehearsed="yes",
-        catalog_now="c" * 64,
-        rows_now=(),
-    )
+    way = WAY
     folder.write("90_rollback", Rollback(plan=way, approval=None, steps=()))
-    assert "Nothing was changed on the target." in shown(folder), "a dry run"
+    dry = shown(folder)
+    for told in ("Nothing was changed on the target.", "Would be lost", "Nobody: nothing was"):
+        assert told in dry
+    assert f"--way restore --approve {way.digest} --by NAME" in dry
     for event in ("started", "rolling back", "rolled back"):
         folder.append_event(event)
-    folder.write("90_rollback", Rollback(plan=way, approval=APPROVAL, steps=STEPS, tables=TABLES))
+    given = replace(APPROVAL, digest=way.digest)
+    gone = Rollback(
+        plan=way,
+        approval=given,
+        steps=STEPS,
+        tables=TABLES,
+        rows_after=("add_trading_models",),
+        differences=0,
+    )
+    folder.write("90_rollback", gone)
     page = shown(folder)
-    assert "The target was taken back by restore: it is back where it was." in page
-    assert "Taken back restore, from" in page
-    assert "Nothing was changed" not in page
+    for told in (
+        "The target was taken back by restore: it is back where it was.",
+        "Deployment that of run 20261123T000000Z-abcdef",
+        "Taken back by restore, from",
+        "Lost public.vouchers: all of it, 1 row, made since",
+        "Check the SHA-256",
+        "The way back by restore: proven on a copy",
+        f"the digest {way.digest} , which is the way back's",
+        "Version rows c8d25c64b432 add_trading_models",
+        "as before the deployment",
+        "After going back, against the backup: 1 of 2 tables",
+    ):
+        assert told in page, told
+    for told in ("Nothing was", "Nobody", "No plan", "No table"):
+        assert told not in page
+
+
+@pytest.mark.parametrize("wrong", ["90_approval", "90_rollback", "event"])
+def test_a_way_back_that_nobody_approved_is_a_contradiction(folder: RunFolder, wrong: str) -> None:
+    way = replace(WAY, run="another") if wrong == "90_rollback" else WAY
+    other = "0" * 64
+    given = replace(APPROVAL, digest=other if wrong == "90_approval" else WAY.digest)
+    folder.append_event("approved", digest=other if wrong == "event" else WAY.digest)
+    folder.append_event("rolling back")
+    folder.write("90_approval", given)
+    folder.write("90_rollback", Rollback(plan=way, approval=given, steps=STEPS))
+    sealed = seal_run(folder, "rolled-back", Scrub())
+    assert sealed.record.approval == given
+    assert fault_of(folder) == "what was approved is another way back than the one that was gone"
