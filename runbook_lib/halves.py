@@ -17,13 +17,13 @@ from runbook_lib import catalog
 from runbook_lib.catalog import PREPARE_SQL, Aspects, Catalog
 from runbook_lib.connection import Connection, fetch, one_instant
 from runbook_lib.errors import UnreachableError
-from runbook_lib.narrowing import BESIDE, KINDS, part_sql
+from runbook_lib.narrowing import BESIDE, KINDS, PRIVILEGES, part_sql
 
 _COLUMNS = part_sql((), ("columns",))
 # The columns' names are needed here, for keys and indexes, and their definitions are not.
 _OTHERS = part_sql(
     [("CASE WHEN a.attislocal AND", "CASE WHEN false AND")],
-    tuple({"schemas", "extensions", "event", *KINDS, *BESIDE} - {"columns"}),
+    tuple({"schemas", "extensions", "event", PRIVILEGES, *KINDS, *BESIDE} - {"columns"}),
 )
 
 

@@ -13,11 +13,12 @@ GENERIC_PLANS = (
     "SELECT pg_catalog.set_config(name, 'force_generic_plan', false)"
     " FROM pg_catalog.pg_settings WHERE name = 'plan_cache_mode'"
 )
-KINDS = ("sequences", "tables", "columns", "foreign", "indexes", "privileges")
+KINDS = ("sequences", "tables", "columns", "foreign", "indexes")
 """The sections of SNAPSHOT_SQL, by the word that their comment begins with, about a table itself.
 
 The others are read as a whole when a row of theirs was written, and so are not looked for.
 """
+PRIVILEGES = "privileges"
 BESIDE = ("enum", "values", "views", "functions", "triggers", "rules", "row security", "extended")
 """The sections about what stands beside the tables, and is read as a whole without them."""
 
@@ -36,6 +37,10 @@ _CHOICES = (
     ("), def AS (", "), def AS MATERIALIZED ("),  # else worked out anew for every column
     # of a table that a foreign key leads to, the columns' names are all that counts
     ("CASE WHEN a.attislocal AND", "CASE WHEN a.attrelid = ANY ($1) AND a.attislocal AND"),
+    # a table that has parents, children or another server is not read in part
+    ("'partition_of', CASE WHEN r.relispartition THEN", "'partition_of', CASE WHEN false THEN"),
+    ("'server', CASE WHEN r.relkind = 'f' THEN", "'server', CASE WHEN false THEN"),
+    ("JOIN rel p ON p.oid = i.inhparent\n        GROUP", "JOIN rel p ON false\n        GROUP"),
 )
 _OWN = "        SELECT unnest($1)\n"
 # The privileges on a view's columns are read with the view.
@@ -62,10 +67,14 @@ def functions() -> tuple[str, ...]:
     (part,) = (item for item in made if "<<part>>" in item)
     made.remove(part)
     beside = part.replace("runbook_part", "runbook_beside").replace(_OWN, _OWN + _VIEWS)
+    granted = (*KINDS, PRIVILEGES)
+    others = part_sql(_CHOICES, (*granted, *BESIDE))
     return (
         *made,
-        part.replace("<<part>>", part_sql(_CHOICES + _ALONE, KINDS)),
-        beside.replace("<<part>>", part_sql(_CHOICES, (*KINDS, *BESIDE))),
+        part.replace("<<part>>", part_sql(_CHOICES + _ALONE, KINDS)).replace(
+            "<<granted>>", part_sql(_CHOICES + _ALONE, granted)
+        ),
+        beside.replace("<<part>>", others).replace("<<granted>>", others),
     )
 
 

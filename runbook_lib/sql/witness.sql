@@ -47,6 +47,7 @@ CREATE OR REPLACE FUNCTION pg_temp.runbook_part(oid[]) RETURNS text LANGUAGE plp
 <<narrow>> AS $runbook$
 DECLARE
     runbook_names text;
+    runbook_objects text;
     runbook_reach oid[];
 BEGIN
     SELECT CAST(json_agg(json_build_array(n.nspname, c.relname,
@@ -66,10 +67,20 @@ BEGIN
                 AND x.refobjid = ANY ($1)
                 AND x.classid = CAST('pg_catalog.pg_class' AS regclass)
                 AND x.deptype IN ('a', 'i'));
-    RETURN concat('{"moment":', pg_temp.runbook_moment(), ',"names":',
-        COALESCE(runbook_names, '[]'), ',"objects":', (
+    IF EXISTS (SELECT FROM pg_class x WHERE x.oid = ANY (runbook_reach) AND x.relacl IS NOT NULL)
+        OR EXISTS (SELECT FROM pg_attribute x
+            WHERE x.attrelid = ANY (runbook_reach) AND x.attacl IS NOT NULL)
+    THEN
+        runbook_objects = (
+<<granted>>
+        );
+    ELSE
+        runbook_objects = (
 <<part>>
-        ), '}');
+        );
+    END IF;
+    RETURN concat('{"moment":', pg_temp.runbook_moment(), ',"names":',
+        COALESCE(runbook_names, '[]'), ',"objects":', runbook_objects, '}');
 END $runbook$;
 
 -- The whole catalog.
