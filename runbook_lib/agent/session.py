@@ -118,13 +118,15 @@ class Session:
 
     def rows(self, connection: Any) -> list[str]:
         """Return the version rows, sorted; none where there is no version table."""
-        from sqlalchemy import inspect, select
-
-        context = self.context
-        if not inspect(connection).has_table(context.version_table, context.version_table_schema):
+        context, cursor = self.context, connection.connection.cursor()
+        preparer = context.dialect.identifier_preparer
+        table = preparer.format_table(context._version)
+        quoted = table.replace("'", "''")
+        cursor.execute(f"SELECT to_regclass('{quoted}') IS NOT NULL")
+        if not cursor.fetchone()[0]:
             return []
-        column = context._version.c.version_num
-        return sorted(str(row[0]) for row in connection.execute(select(column)))
+        cursor.execute(f"SELECT version_num FROM {table}")
+        return sorted(str(row[0]) for row in cursor.fetchall())
 
     def prepare_version_table(self, longest: int) -> None:
         """Let a shadow's version table hold every id of the tree, of ``longest`` characters.
