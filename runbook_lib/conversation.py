@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import resources
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,16 +28,21 @@ BOOTSTRAP = (
     "import sys;s=sys.stdin.buffer;"
     "n=s.readline()or sys.exit('nothing came over its standard input; docker exec and kubectl exec"
     " need -i, docker compose exec needs -T');"
-    "exec(compile(s.read(int(n)),'runbook-agent','exec'),{'__name__':'__main__'})"
+    "n,m=map(int,n.split());t=s.read(n);"
+    "exec(compile(t,'runbook-agent','exec'),{'__name__':'__main__','CODE':s.read(m)})"
 )
 
 
-# Imports the agent's modules from their texts, under a name that no project has. The current
-# folder comes off the path before the first import: a project may have a module types, or enum.
+# Imports the agent's modules, compiled where this Python can read CODE and else from their texts,
+# under a name that no project has. The current folder comes off the path before the first import: a
+# project may have a module types, or enum.
 LOADER = """
 import sys
 sys.path[:] = [path for path in sys.path if path]
-import importlib.abc, importlib.util, os
+import importlib.abc, importlib.util, marshal, os
+
+MAGIC = importlib.util.MAGIC_NUMBER
+CODES = marshal.loads(CODE[len(MAGIC):]) if CODE.startswith(MAGIC) else {}
 
 class Loader(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     def find_spec(self, name, path=None, target=None):
@@ -44,6 +51,9 @@ class Loader(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def get_source(self, name):
         return SOURCES[name]
+
+    def get_code(self, name):
+        return CODES.get(name) or super().get_code(name)
 
 sys.meta_path.insert(0, Loader())
 from runbook_agent.main import main
@@ -56,13 +66,23 @@ os._exit(code)  # threads of the project must not keep the process
 @cache
 def agent_source() -> bytes:
     """Return the text of the agent as it is sent: one script that holds all of its modules."""
-    texts = {
+    return f"SOURCES = {_texts()!r}\n{LOADER}".encode()
+
+
+@cache
+def agent_code() -> bytes:
+    """Return the agent's modules compiled, for another Python of this one's version."""
+    codes = {name: compile(text, f"{name}.py", "exec") for name, text in _texts().items()}
+    return MAGIC_NUMBER + marshal.dumps(codes)
+
+
+def _texts() -> dict[str, str]:
+    return {
         ".".join(["runbook_agent", *([] if file.name == "__init__.py" else [file.name[:-3]])]):
         file.read_text("utf-8").replace("runbook_lib.agent", "runbook_agent")
         for file in sorted(resources.files("runbook_lib.agent").iterdir(), key=lambda f: f.name)
         if file.name.endswith(".py")
     }  # fmt: skip
-    return f"SOURCES = {texts!r}\n{LOADER}".encode()
 
 
 class Conversation:
@@ -105,12 +125,16 @@ class Conversation:
             if process.stderr and not listener.is_alive():  # else a grandchild still holds it
                 process.stderr.close()
 
-    def send(self, source: bytes, request: str) -> None:
-        """Write the agent's text and one request; a process that has died is told by its end."""
-        stream = self._process.stdin
+    def send(self, request: str, *, code: bytes = b"") -> None:
+        """Write the agent and one request; a process that has died is told by its end.
+
+        ``code`` is ``agent_code()`` where the other side is likely to be able to use it.
+        """
+        stream, source = self._process.stdin, agent_source()
         assert stream is not None
         with suppress(BrokenPipeError):
-            stream.write(b"%d\n" % len(source) + source + request.encode() + b"\n")
+            stream.write(b"%d %d\n" % (len(source), len(code)))
+            stream.write(source + code + request.encode() + b"\n")
             stream.flush()
 
     def go_on(self) -> None:

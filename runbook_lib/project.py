@@ -12,6 +12,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from runbook_lib.answers import (
 )
 from runbook_lib.catalog import READING
 from runbook_lib.config import ProjectSettings
-from runbook_lib.conversation import BOOTSTRAP, Conversation, Event, Progress, agent_source
+from runbook_lib.conversation import BOOTSTRAP, Conversation, Event, Progress, agent_code
 from runbook_lib.dsn import Dsn, redact
 from runbook_lib.edits import FileEdit
 from runbook_lib.effects import RevisionReplay
@@ -319,10 +320,11 @@ class Project:
         """Send one request and give the answers as they come. Raises what the agent reports."""
         conversation = Conversation(self._argv(), self.folder, timeout)
         masked = self._masked(dsn)
-        with conversation.open() as lines:
-            conversation.send(agent_source(), json.dumps(self._request(request, dsn)))
-            if meanwhile:
-                meanwhile()
+        with conversation.open() as lines, ThreadPoolExecutor(1) as beside:
+            done = beside.submit(meanwhile or int)
+            code = b"" if self.settings.exec else agent_code()  # elsewhere, more bytes cost more
+            conversation.send(json.dumps(self._request(request, dsn)), code=code)
+            done.result()
             for event in lines:
                 if event["event"] == "waiting":
                     conversation.go_on()
