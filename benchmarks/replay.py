@@ -105,6 +105,7 @@ def _upgrade(folder: Path, python: str, variables: Mapping[str, str], dsn: Dsn) 
         "port": dsn.port, "database": dsn.database,
     }  # fmt: skip
     given = {name: value.format(**place) for name, value in variables.items()}
+    given["PYTHONDONTWRITEBYTECODE"] = ""  # its compiled files are for both
     command = [python, "-m", "alembic", "upgrade", "heads"]
     done = subprocess.run(
         command, cwd=folder, env={**os.environ, **given}, capture_output=True, check=False

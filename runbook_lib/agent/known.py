@@ -13,6 +13,8 @@ READ = ("table", "column", "constraint", "index", "sequence", "grant")  # what r
 BESIDE = ("type", "domain", "label", "view", "materialized_view", "function", "procedure",
           "aggregate", "trigger", "rule", "policy", "statistics")  # fmt: skip
 
+NAMED = ("table", "index")  # what is asked for by name
+
 TYPES = ("type", "domain", "label", "grant")  # stand beside the tables, and name no column of one
 
 Objects = dict[str, dict[str, str]]
@@ -23,15 +25,30 @@ class Known:
 
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
-        self._keys: dict[str, set[str]] | None = None  # by table, once asked for
+        self._tables: dict[str, set[str]] = {}
+        self._names: dict[str, set[str]] = {}
+        self._listed = False
+
+    def _list(self) -> None:
+        """List the keys by table and by name, once anybody asks."""
+        if not self._listed:
+            self._listed = True
+            for key in self.objects:
+                self._enter(key)
+
+    def _enter(self, key: str) -> None:
+        self._tables.setdefault(table_of(key, self.objects), set()).add(key)
+        if kind_of(key) in NAMED:
+            self._names.setdefault(tail(key), set()).add(key)
+
+    def _leave(self, key: str) -> None:
+        self._of(table_of(key, self.objects)).discard(key)
+        self._names.get(tail(key), set()).discard(key)
 
     def _of(self, table: str) -> set[str]:
         """Return the keys of a table and of all that belongs to it."""
-        if self._keys is None:
-            self._keys = {}
-            for key in self.objects:
-                self._keys.setdefault(table_of(key, self.objects), set()).add(key)
-        return self._keys.setdefault(table, set())
+        self._list()
+        return self._tables.setdefault(table, set())
 
     def put(
         self, tables: Collection[str], part: Objects, *, gone: Collection[str], beside: bool
@@ -43,7 +60,7 @@ class Known:
         if beside:
             tables = {*tables, *views(self.objects), *views(part)}
         mine = {key for table in tables for key in self._of(table) if kind_of(key) in READ}
-        mine |= {key for key in self.objects if beside and stands_beside(key)}
+        mine |= set(filter(stands_beside, self.objects)) if beside else set()
         mine |= {key for table in gone for key in self._of(table)}
         before = {key: self.objects[key] for key in mine}
         after = {
@@ -52,19 +69,21 @@ class Known:
             if stands_beside(key) or (kind_of(key) in READ and table_of(key, part) in tables)
         }
         for key in mine:
-            self._of(table_of(key, self.objects)).discard(key)
+            self._leave(key)
         for key in mine - after.keys():
             del self.objects[key]
         self.objects.update(after)
         for key in after:
-            self._of(table_of(key, after)).add(key)
+            self._enter(key)
         return changes(before, after)
 
     def named(self, kind: str, name: str) -> list[str]:
         """Return the keys of that kind whose name, with or without its schema, is ``name``."""
+        self._list()
         name = ".".join(spelled(read(piece)) for piece in PIECE.findall(name))
-        tail = f":{name}" if "." in name else f".{name}"
-        return [key for key in self.objects if key.startswith(f"{kind}:") and key.endswith(tail)]
+        end = f":{name}" if "." in name else f".{name}"
+        alike = self._names.get(tail(name), ())
+        return sorted(key for key in alike if kind_of(key) == kind and key.endswith(end))
 
     def tables(self, name: str) -> list[str]:
         """Return the full names of the tables that may be meant by a name."""
@@ -94,6 +113,11 @@ def read(piece: str) -> str:
     """Return the name that a piece of SQL means: in quotes as it stands, else in lower case."""
     quoted = piece.startswith('"')
     return piece[1:-1].replace('""', '"') if quoted else piece.lower()
+
+
+def tail(name: str) -> str:
+    """Return the last part of a name, or of a key, as it is spelled."""
+    return PIECE.findall(name)[-1] if '"' in name else name.rpartition(".")[2]
 
 
 def kind_of(key: str) -> str:
