@@ -24,7 +24,7 @@ from runbook_lib.branches import History
 from runbook_lib.case import Case
 from runbook_lib.catalog import Catalog, split, table_of, without
 from runbook_lib.effects import Replay, RevisionReplay
-from runbook_lib.findings import Finding, finding
+from runbook_lib.findings import Finding, finding, gravity
 from runbook_lib.forensics import Audit, Drift, RevisionVerdict, Target
 from runbook_lib.graph import Revision, RevisionGraph
 from runbook_lib.hypotheses import Explanation, Trial
@@ -192,7 +192,7 @@ def findings(seen: Observations, drawn: Conclusions) -> tuple[Finding, ...]:
         *_drift_findings(drawn.drift, seen),
         *_validity_findings(drawn.live),
     ]
-    return tuple(sorted(set(found), key=_gravity))
+    return tuple(sorted(set(found), key=gravity))
 
 
 def build_audit(seen: Observations, drawn: Conclusions) -> Audit:
@@ -213,10 +213,6 @@ def build_audit(seen: Observations, drawn: Conclusions) -> Audit:
         baseline_origin=seen.replay.baseline_origin,
         catalog_digest=artifacts.digest(seen.live),
     )
-
-
-def _gravity(item: Finding) -> tuple[int, str, str]:
-    return ("error", "warning", "info").index(item.severity), item.code, item.subject
 
 
 def _in_own_words(

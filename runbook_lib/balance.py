@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from runbook_lib.counting import count
 from runbook_lib.forensics import Audit, Comparison
 from runbook_lib.pages import fold, table, word
 from runbook_lib.promotion import Deployment
@@ -39,7 +40,7 @@ def _objects(audit: Audit | None, deployment: Deployment | None) -> str:
     done = deployment is not None and deployment.passed and not deployment.differences
     now = "After, as the heads promise" if done else "What the heads promise"
     shown = table(("Object", "Was", "Before", now), [_object(item) for item in found])
-    return fold(f"The {len(found)} objects that differed", shown, is_open=len(found) <= 12)
+    return fold(f"The {count(len(found), 'object')} that differed", shown, is_open=len(found) <= 12)
 
 
 def _object(item: Comparison) -> tuple[str, ...]:

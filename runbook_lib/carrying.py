@@ -14,6 +14,7 @@ import psycopg2
 
 from runbook_lib import edits, exclusion, postgres
 from runbook_lib.config import Environment
+from runbook_lib.connection import words
 from runbook_lib.dsn import Dsn, redact
 from runbook_lib.edits import FileEdit
 from runbook_lib.effects import RevisionReplay
@@ -61,7 +62,7 @@ def _timed(
     try:
         doers[step.kind](step, plan, stage)
     except (RunbookError, psycopg2.Error) as failure:
-        error = redact(" ".join(str(failure).split()), [stage.dsn.password])
+        error = redact(words(failure), [stage.dsn.password])
     return StepResult(title=title, seconds=round(time.monotonic() - start, 3), error=error)
 
 

@@ -225,7 +225,8 @@ def verify(
         for result in results:
             click.echo(f"{'✓' if result.ok else '✗'} {result.sentence}")
         if not all(result.ok for result in results):
-            click.echo(verification.advice(folder, environment))
+            for line in verification.advice(results, folder, environment):
+                click.echo(line)
         elif not expect:
             click.echo(verification.caveat(folder, environment, key))
     sys.exit(0 if all(result.ok for result in results) else 1)

@@ -108,6 +108,22 @@ def _unreachable(dsn: Dsn, text: str) -> UnreachableError:
     )
 
 
+PRIVATE = re.compile(
+    r"passw|pwd|secret|token|credential|hash|salt|api_?key|private_?key", re.IGNORECASE
+)
+"""Names of columns whose values are not repeated; the agent has the same for what it says."""
+_KEY = re.compile(rf"(\([^()]*(?:{PRIVATE.pattern})[^()]*\)=)\(.*\)", re.IGNORECASE)
+_WHOLE_ROW = ("23502", "23514")  # their detail is "Failing row contains (…)"
+
+
+def words(error: Exception) -> str:
+    """Return what an error says in one line, without a whole row or the key of a private column."""
+    text = str(error).strip()
+    if getattr(error, "pgcode", None) in _WHOLE_ROW:
+        text = text.split("\n")[0]
+    return " ".join(_KEY.sub(r"\1(***)", text).split())
+
+
 def fetch(connection: Connection, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
     """Run one query and return its rows. Raises UnreachableError when the connection is cut."""
     try:
@@ -119,7 +135,7 @@ def fetch(connection: Connection, statement: str, parameters: Any = None) -> lis
         if not connection.closed:
             raise
         raise UnreachableError(
-            f"The connection to {connection.info.dbname} was cut: {' '.join(str(error).split())}",
+            f"The connection to {connection.info.dbname} was cut: {words(error)}",
             "Find out whether the server was stopped or the session ended, then run again.",
         ) from None
 

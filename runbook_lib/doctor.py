@@ -13,6 +13,7 @@ import psycopg2
 
 from runbook_lib import project_probes, target_probes
 from runbook_lib.config import Environment
+from runbook_lib.connection import words
 from runbook_lib.dsn import redact
 from runbook_lib.errors import RunbookError
 from runbook_lib.probing import Item, Probe, Status, Visit, bad
@@ -88,8 +89,8 @@ def _taken(step: Step, visit: Visit, items: Sequence[Item]) -> Item:
     except RunbookError as error:
         return bad(error.message, error.hint)
     except psycopg2.Error as error:
-        words = " ".join(str(error).split())
-        return bad(f"PostgreSQL refused to tell: {words}", "Check the connection, then try again.")
+        told = f"PostgreSQL refused to tell: {words(error)}"
+        return bad(told, "Check the connection, then try again.")
     except Exception as error:
         return bad(f"It could not be looked at ({type(error).__name__}).", "Please report this.")
 

@@ -173,25 +173,41 @@ def _lawful(names: Iterable[str]) -> frozenset[str]:
 def is_weak(secret: str, names: Iterable[str] = ()) -> bool:
     """Say whether a secret may as well be a word, a number or a part of a digest in a report.
 
-    So is one of fewer than four characters, one of fewer than eight letters and digits, and one
-    that is a common word or among ``names`` (the user, the database, the host).
+    So is one of fewer than four characters, one of fewer than eight letters and digits, one of
+    fewer than sixteen that could be a table's name or a date, and one that is a common word or
+    among ``names`` (the user, the database, the host).
     """
     short = len(secret) < 4 or (len(secret) < 8 and secret.isalnum())
-    return bool(secret) and (short or secret.casefold() in _lawful(names))
+    plain = len(secret) < 16 and bool(_PLAIN.fullmatch(secret))
+    return bool(secret) and (short or plain or secret.casefold() in _lawful(names))
+
+
+_PLAIN = re.compile(r"[A-Z]?[a-z]+(?:[._-][a-z]+)*|[A-Z]+(?:[._-][A-Z]+)*|[0-9]+(?:[._:/-][0-9]+)*")
+
+
+def is_mixed(secret: str, names: Iterable[str] = ()) -> bool:
+    """Say whether no ordinary text has the secret by chance, whatever the case of its letters.
+
+    So is one of ten characters or more of three kinds (small and capital letters, digits, others),
+    or of fourteen of two.
+    """
+    if is_weak(secret, names):
+        return False
+    kinds = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
+    had = sum(any(map(kind, secret)) for kind in kinds)
+    return (had >= 3 and len(secret) >= 10) or (had >= 2 and len(secret) >= 14)
 
 
 def solid_forms(secret: str, names: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the forms that no ordinary text has by chance, also where its lines are joined.
 
-    The encoded ones of any secret that is not weak; the secret itself when it has ten characters
-    or more of three kinds (small and capital letters, digits, others), or fourteen of two.
+    The encoded ones of any secret that is not weak; the secret itself when it ``is_mixed``.
     """
-    if is_weak(secret, names):
+    known = tuple(names)
+    if is_weak(secret, known):
         return ()
-    kinds = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
-    had = sum(any(map(kind, secret)) for kind in kinds)
-    mixed = (had >= 3 and len(secret) >= 10) or (had >= 2 and len(secret) >= 14)
-    return (*sorted(_encoded(secret.encode())), *((secret,) if mixed else ()))
+    own = (secret,) if is_mixed(secret, known) else ()
+    return (*sorted(_encoded(secret.encode())), *own)
 
 
 def _in_place(secret: str) -> tuple[str, ...]:
@@ -216,7 +232,8 @@ def _escaped(secret: str) -> set[str]:
     plain |= {secret.replace("'", "''"), repr(secret.encode())[2:-1], json.dumps(plain_json)[1:-1]}
     plain.add(secret[::-1])
     raw = secret.encode()
-    hexed = {raw.hex(), raw.hex().upper(), raw.hex(":"), raw.hex(" ")}
+    hexed = {raw.hex(), raw.hex().upper(), raw.hex(":"), raw.hex(" "), raw.hex(" ", 2)}
+    hexed |= {raw.hex(" ", -2), str(list(raw))[1:-1]}
     return percent | plain | hexed
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from runbook_lib.codes import CODES, Severity
 
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -31,8 +33,16 @@ def finding(code: str, subject: str, message: str, suggestion: str = "") -> Find
     )
 
 
+def gravity(item: Finding) -> tuple[int, int, str]:
+    """The order to read findings in: errors first, then the tree, the version table, the schema;
+    a revision that never ran comes before a comment that is missing.
+    """
+    known = list(CODES)
+    place = known.index(item.code) if item.code in CODES else len(known)
+    return SEVERITIES.index(item.severity), place, item.subject
+
+
 def worst(findings: Iterable[Finding]) -> Severity | None:
     """Return the gravest severity among ``findings``, or None when there are none."""
     present = {item.severity for item in findings}
-    order: tuple[Severity, ...] = ("error", "warning", "info")
-    return next((severity for severity in order if severity in present), None)
+    return next((severity for severity in SEVERITIES if severity in present), None)

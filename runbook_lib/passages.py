@@ -57,7 +57,7 @@ def revisions(audit: Audit) -> str:
         seen = _seen(proof) if proof else ""
         rows.append((name, word(item.verdict), escape(item.reason), escape(seen)))
     shown = table(("Revision", "Verdict", "Reason", "For example"), rows)
-    return fold(f"All {len(rows)} revisions", shown, is_open=len(rows) <= 40)
+    return fold(f"All {count(len(rows), 'revision')}", shown, is_open=len(rows) <= 40)
 
 
 def _seen(proof: Evidence) -> str:
@@ -103,7 +103,8 @@ def _sql(number: int, step: Step) -> str:
 
 def results(items: Sequence[StepResult]) -> str:
     return "<br>".join(
-        f"{escape(step.title)}: {escape(step.error) or f'{step.seconds:.2f} s'}" for step in items
+        f"{escape(step.title)}: {'failed' if step.error else f'{step.seconds:.2f} s'}"
+        for step in items
     )
 
 

@@ -24,6 +24,7 @@ from runbook_lib.connection import (
     roles_of,
     target,
     version_rows,
+    words,
 )
 from runbook_lib.dsn import Dsn
 from runbook_lib.errors import ConfigurationError, GateError, SafetyError
@@ -182,7 +183,7 @@ class Scratch:
                 self._make(connection, name, like)
         except pg_errors.InsufficientPrivilege as error:
             raise GateError(
-                f"A disposable database cannot be created on {self.place}: {_words(error)}.",
+                f"A disposable database cannot be created on {self.place}: {words(error)}.",
                 f"Grant CREATEDB to {self.admin.user}, or use another scratch: "
                 f"{_others(self.place)}.",
             ) from None
@@ -234,7 +235,7 @@ class Scratch:
         wanted = _locale_of(like) if like else None
         choices = _locales(wanted, connection.server_version // 10000)
         made = f'CREATE DATABASE "{name}" TEMPLATE template0{self._strategy(connection)}'
-        for number, (options, words) in enumerate(choices):
+        for number, (options, spelled) in enumerate(choices):
             try:
                 _execute(connection, f"{made} {options}")
             except pg_errors.InsufficientPrivilege:
@@ -243,7 +244,7 @@ class Scratch:
                 if number == len(choices) - 1:
                     raise
                 continue
-            note = f"{self.place} lacks the locale {choices[0][1]}: {words} is used instead."
+            note = f"{self.place} lacks the locale {choices[0][1]}: {spelled} is used instead."
             if number and note not in self.notes:
                 self.notes.append(note)
             return
@@ -377,7 +378,3 @@ def _same_locale(row: dict[str, Any], major: int) -> tuple[str, str]:
 def _execute(connection: Connection, statement: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement)
-
-
-def _words(error: BaseException) -> str:
-    return " ".join(str(error).split())

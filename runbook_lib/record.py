@@ -109,6 +109,9 @@ class _Page:
     def _summary(self, by_hand: Sequence[str], notes: Sequence[str]) -> str:
         means = MEANINGS.get(self.verdict, "the plan waits for approval")  # type: ignore[call-overload]
         facts = [("Verdict", f"{word(self.verdict)}: {means}.")]
+        last = self.phases[-1] if self.phases else None
+        if last and last.status not in ("passed", "approval-needed"):
+            facts.append(("Because", f"{escape(last.phase)}: {escape(last.sentence)}"))
         if self.audit:
             facts += [
                 ("Database", passages.target(self.audit.target)),

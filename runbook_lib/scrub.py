@@ -12,6 +12,7 @@ import pwd
 import re
 import sys
 import tempfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +23,7 @@ from urllib.parse import quote
 
 from runbook_lib import views
 from runbook_lib.config import Environment, load_environment
-from runbook_lib.dsn import Dsn, is_weak, mask, secret_forms, solid_forms
+from runbook_lib.dsn import Dsn, is_mixed, is_weak, mask, secret_forms, solid_forms
 from runbook_lib.errors import ConfigurationError, RunbookError
 
 # From the beginning of a word only: within a picture's base64 every place would be tried else.
@@ -40,13 +41,15 @@ class Scrub:
 
     Both are in the order in which they are tried, the longest first. ``solid`` are those forms
     that no ordinary text has, so that they are looked for across broken lines too, and ``pieces``
-    those that are long enough to be put together from items and adjacent strings; ``weak`` says
+    those that are long enough to be put together from items and adjacent strings; ``folded`` are
+    the secrets that are looked for in capital and small letters alike; ``weak`` says
     that there is a secret which is looked for only where it is shown as one.
     """
 
     forms: tuple[str, ...] = field(default=(), repr=False)
     solid: tuple[str, ...] = field(default=(), repr=False)
     pieces: tuple[str, ...] = field(default=(), repr=False)
+    folded: tuple[str, ...] = field(default=(), repr=False)
     weak: bool = False
     places: tuple[tuple[str, str], ...] = ()
 
@@ -92,6 +95,9 @@ class Scrub:
             return False
         for view in views.decoded(text):
             if any(form in view for form in self.forms):
+                return True
+            low = view.casefold() if self.folded else ""
+            if any(form in low for form in self.folded):
                 return True
             whole = views.joined(view) if self.solid else ""
             if any(form in whole for form in self.solid):
@@ -150,11 +156,13 @@ def scrub_for_parameters(parameters: Mapping[str, Any]) -> Scrub:
 def _build(
     secrets: Iterable[str], names: Iterable[str], places: Iterable[tuple[Path, str]]
 ) -> Scrub:
-    known, given = tuple(names), {secret for secret in secrets if secret}
+    known = tuple(names)
+    given = {unicodedata.normalize(way, s) for s in secrets if s for way in ("NFC", "NFD")}
     forms = {form for secret in given for form in secret_forms(secret, known)}
     solid = {views.joined(form) for secret in given for form in solid_forms(secret, known)}
     pieces = {piece for form in solid if len(piece := views.unbroken(form)) >= 10}
     return Scrub(
+        folded=tuple(sorted({secret.casefold() for secret in given if is_mixed(secret, known)})),
         pieces=tuple(sorted(pieces)),
         forms=tuple(sorted(forms, key=lambda form: (-len(form), form))),
         solid=tuple(sorted(solid)),

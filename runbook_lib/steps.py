@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from runbook_lib import ddl
 from runbook_lib.catalog import Catalog, parts, split, table_of
+from runbook_lib.counting import count
 from runbook_lib.ddl import Statement
 from runbook_lib.differences import data_of
 from runbook_lib.edits import FileEdit
@@ -32,7 +33,8 @@ def edit_files(edits: Sequence[FileEdit], answers: tuple[str, ...]) -> Step:
 def finish_revisions(names: Sequence[str], statements: Sequence[Statement]) -> Step:
     return Step(
         kind="run-sql",
-        title=f"Run what is left of {', '.join(names)}: {len(statements)} guarded statements",
+        title=f"Run what is left of {', '.join(names)}: "
+        + count(len(statements), "guarded statement"),
         sql=tuple(ddl.guarded(statement) for statement in statements),
         reverse=_reverse(statements),
         transactional=all(statement.transactional for statement in statements),
@@ -45,7 +47,7 @@ def finish_revisions(names: Sequence[str], statements: Sequence[Statement]) -> S
 def run_corrective(name: str, statements: Sequence[Statement], sql: tuple[str, ...]) -> Step:
     return Step(
         kind="run-revisions",
-        title=f"Run the corrective revision {name}: {len(statements)} guarded statements",
+        title=f"Run the corrective revision {name}: {count(len(statements), 'guarded statement')}",
         sql=tuple(statement.sql for statement in statements),
         reverse=_reverse(statements),
         revisions=(name,),

@@ -88,19 +88,33 @@ def _expected(
     return VerifyResult(name=digest, ok=False, sentence=f"{digest[:12]}: {words}")
 
 
-def advice(outputs: Path, environment: str | None = None) -> str:
-    """Say what to do about runs that are not good."""
+def advice(
+    results: Sequence[VerifyResult], outputs: Path, environment: str | None = None
+) -> tuple[str, ...]:
+    """Say what to do about runs that are not good: those that were only not sealed yet are told
+    apart from what somebody may have done.
+    """
     homes = _homes(outputs, environment)
-    left = {home.name for home in homes if any(not run.sealed for run in RunFolder.all(home))}
-    close = " or ".join(f"runbook seal -e {name}" for name in sorted(left))
+    left = [run for home in homes for run in RunFolder.all(home) if not run.sealed]
+    names = {f"{run.environment}/{run.name}": run for run in left}
+    told = [_way_on(names[item.name]) for item in results if not item.ok and item.name in names]
+    if all(item.ok or item.name in names for item in results):
+        return tuple(told)
     return (
         "What is marked ✗ proves nothing as it stands. Compare it with a copy that was kept "
-        "elsewhere (CI keeps artifacts), and find out who could write here."
-        + (
-            f" A run that was only not sealed yet goes on, or is closed with: {close}"
-            if left
-            else ""
+        "elsewhere (CI keeps artifacts), and find out who could write here.",
+        *told,
+    )
+
+
+def _way_on(run: RunFolder) -> str:
+    name = run.environment
+    if run.waits:
+        return (
+            f"{run.name} goes on with --approve DIGEST, or is left behind by: runbook run -e {name}"
         )
+    return (
+        f"{run.name} is closed by: runbook seal -e {name}, or left behind by: runbook run -e {name}"
     )
 
 
@@ -145,7 +159,8 @@ def _verify_home(home: Path, key: Ed25519PublicKey | None) -> Iterator[VerifyRes
         if name not in folders:
             fault = chain[name]
         elif not folders[name].sealed:
-            fault = chain.get(name) or "it is not sealed, so it proves nothing yet"
+            waits = "it waits for approval: " if folders[name].waits else ""
+            fault = chain.get(name) or f"{waits}it is not sealed, so it proves nothing yet"
         elif name not in sealed:
             fault = f"{SEAL} was changed: it cannot be read as a seal"
         else:

@@ -11,6 +11,7 @@ import html
 import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
@@ -20,19 +21,29 @@ ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _TAG = re.compile(r"<[^>]{0,400}>")
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 _ENTITY = re.compile(r"&(?:#|\w{2,6};)")
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
+_ESCAPE = re.compile(
+    r"\\+(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|[ux]\{([0-9a-fA-F]{1,6})\})"
+)
+_OCTAL = re.compile(r"\\+([0-3][0-7]{2})")
+_UNICODE = re.compile(r"\\(?:\+([0-9a-fA-F]{6})|([0-9a-fA-F]{4}))")  # within U&'…' of SQL
+_MAIL = re.compile(r"=(?:([0-9A-F]{2})|\r?\n)")  # quoted-printable
 _INLINE = re.compile(r";base64,([A-Za-z0-9+/=_-]{16,})")
+_PACKED = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/]{20,}={0,2}(?![A-Za-z0-9+/_-])")
+_HEX = re.compile(r"(?<![0-9A-Za-z])(?:\\?x)?((?:[0-9a-fA-F]{2}){16,})(?![0-9A-Za-z])")
+_PLAIN = re.compile(rb"[\t\n\r\x20-\x7e]+")
+_MOST = 1 << 20  # what a compressed text within a text may become
 _INVISIBLE = dict.fromkeys((0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
-_SEAMS = dict.fromkeys(map(ord, " \t\r\n\"'`,+\\"))  # between the parts of a text in pieces
+_SEAMS = b" \t\r\n\"'`,+\\|>#-."  # between the parts of a text in pieces
 _DEPTH = 3
 
 _OPENERS: Mapping[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
-def decoded(text: str) -> Iterator[str]:
+def decoded(text: str, depth: int = _DEPTH) -> Iterator[str]:
     """Yield the text, and what it reads as without colours, markup and escapes.
 
     Layer by layer: what is an escape within a secret must not be undone with what is around it.
+    What is packed in the text, as base64 or hexadecimal digits, is looked into likewise.
     """
     yield text
     seen = text
@@ -44,8 +55,41 @@ def decoded(text: str) -> Iterator[str]:
                 yield (seen := plain)
         if seen == before:
             break
-    for found in _INLINE.findall(text):
-        yield from decoded(_unpacked(found))
+    yield from _otherwise(seen)
+    if depth:
+        for inner in _packed(text if seen == text else f"{text}\n{seen}"):
+            yield from decoded(inner, depth - 1)
+
+
+def _otherwise(text: str) -> Iterator[str]:
+    """What a text reads as in notations whose marks may also stand there by chance."""
+    for mark, pattern, base in (("\\", _OCTAL, 8), ("U&", _UNICODE, 16), ("=", _MAIL, 16)):
+        if mark in text or mark.lower() in text:
+            plain = pattern.sub(lambda found, base=base: _letter(found, base), text)  # type: ignore[misc]
+            if plain != text:
+                yield plain
+
+
+def _letter(found: re.Match[str], base: int) -> str:
+    number = int(next(filter(None, found.groups()), "") or "0", base)
+    return chr(number) if 0 < number < 0x110000 else ""
+
+
+def _packed(text: str) -> Iterator[str]:
+    """Yield every text that is packed in another: whole words of base64 or hexadecimal digits."""
+    for found in {*_INLINE.findall(text), *_PACKED.findall(text)}:
+        yield from _unpacked(found)
+    for found in {*_HEX.findall(text)}:
+        yield from _readable(bytes.fromhex(found))
+
+
+def _readable(data: bytes) -> Iterator[str]:
+    """Yield the data where it is text, or a text that was compressed."""
+    if data[:2] == b"\x1f\x8b" or data[:1] == b"\x78":
+        with contextlib.suppress(zlib.error):
+            data = zlib.decompressobj(47).decompress(data, _MOST)
+    if _PLAIN.fullmatch(data) or b"<svg" in data:
+        yield data.decode(errors="replace")
 
 
 def _without_colours(text: str) -> str:
@@ -68,7 +112,7 @@ def _without_escapes(text: str) -> str:
     """UTF-16 leaves a NUL after each letter, which is dropped."""
     if "\\" not in text:
         return text
-    plain = _ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
+    plain = _ESCAPE.sub(lambda found: _letter(found, 16), text)
     return plain.replace("\0", "")
 
 
@@ -81,12 +125,10 @@ _LAYERS = (
 )
 
 
-def _unpacked(encoded: str) -> str:
-    try:
-        data = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    except binascii.Error:
-        return ""
-    return data.decode(errors="replace")
+def _unpacked(encoded: str) -> Iterator[str]:
+    with contextlib.suppress(binascii.Error):
+        padded = encoded.rstrip("=") + "=" * (-len(encoded.rstrip("=")) % 4)
+        yield from _readable(base64.b64decode(padded, altchars=None, validate=True))
 
 
 def joined(text: str) -> str:
@@ -97,7 +139,8 @@ def joined(text: str) -> str:
 
 def unbroken(text: str) -> str:
     """Return the text as it is put together from items of a list or adjacent string literals."""
-    return text.translate(_SEAMS)
+    raw = text.encode(errors="surrogatepass").translate(None, _SEAMS)  # far faster than of a text
+    return raw.decode(errors="surrogatepass")
 
 
 def opened(path: Path) -> Iterator[IO[bytes]]:

@@ -10,6 +10,7 @@ import psycopg2
 
 from runbook_lib import observation, postgres
 from runbook_lib.catalog import Aspects, Catalog, ObjectChange, diff, parts, split, table_of
+from runbook_lib.connection import PRIVATE
 from runbook_lib.dsn import Dsn
 from runbook_lib.identifiers import identifier, sql_name, unquoted
 
@@ -38,8 +39,8 @@ def _sentence(connection: Any, change: ObjectChange) -> str:
         try:
             rows = postgres.fetch(
                 connection,
-                f"SELECT count(*), (array_agg({keys}))[1:{SAMPLE}]::text FROM {table} AS t "
-                f"WHERE {condition}",
+                f"SELECT count(*), (array_agg(DISTINCT {keys}))[1:{SAMPLE}]::text "
+                f"FROM {table} AS t WHERE {condition}",
             )
         except psycopg2.Error:
             continue  # a column of it is missing as well: nothing to violate yet
@@ -100,7 +101,7 @@ def _repeated(table: str, columns: str) -> tuple[str, str, str]:
     condition = (
         f"({columns}) IN (SELECT {columns} FROM {table} GROUP BY {columns} HAVING count(*) > 1)"
     )
-    return table, condition, f"ROW({columns})" if "," in columns else columns
+    return table, condition, _shown(columns)
 
 
 def _orphaned(table: str, columns: str, other: str, targets: str) -> tuple[str, str, str]:
@@ -108,4 +109,11 @@ def _orphaned(table: str, columns: str, other: str, targets: str) -> tuple[str, 
     matches = " AND ".join(f"o.{b} = t.{a}" for a, b in zip(own, theirs, strict=True))
     filled = " AND ".join(f"t.{a} IS NOT NULL" for a in own)
     condition = f"{filled} AND NOT EXISTS (SELECT FROM {other} AS o WHERE {matches})"
-    return table, condition, f"ROW({columns})" if "," in columns else columns
+    return table, condition, _shown(columns)
+
+
+def _shown(columns: str) -> str:
+    """Return what to show of a row: its key, but nothing of what is named as a secret."""
+    if PRIVATE.search(columns):
+        return "t.ctid"
+    return f"ROW({columns})" if "," in columns else columns

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import unicodedata
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -62,6 +63,29 @@ SPELLINGS: Mapping[str, Callable[[str], str]] = {
     "html twice": lambda s: html.escape(html.escape(s)),
     "html numbers": lambda s: "".join(f"&#{ord(letter)};" for letter in s),
     "html spans": lambda s: "".join(f"<i>{html.escape(letter)}</i>" for letter in s),
+    "python long escapes": lambda s: "".join(f"\\U{ord(letter):08x}" for letter in s),
+    "escapes in braces": lambda s: "".join(f"\\u{{{ord(letter):x}}}" for letter in s),
+    "octal": lambda s: "".join(f"\\{byte:03o}" for byte in s.encode()),
+    "octal in part": lambda s: "".join(c if c.isalnum() else f"\\{ord(c):03o}" for c in s),
+    "sql unicode": lambda s: "U&'" + "".join(f"\\{ord(letter):04x}" for letter in s) + "'",
+    "sql unicode long": lambda s: "u&'" + "".join(f"\\+{ord(c):06x}" for c in s) + "'",
+    "sql concatenated": lambda s: f"'{s[:7]}' || '{s[7:]}'",
+    "bytea": lambda s: f"\\x{s.encode().hex()}",
+    "hex in groups": lambda s: s.encode().hex(" ", -2),
+    "bytes in a list": lambda s: str(list(s.encode())),
+    "base64 twice": lambda s: packed(packed(f"app:{s}")),
+    "base64 of json escapes": lambda s: packed(SPELLINGS["json escapes"](s)),
+    "base64 of hex": lambda s: packed(s.encode().hex()),
+    "hex of base64": lambda s: packed(s).encode().hex(),
+    "gzip in base64": lambda s: base64.b64encode(gzip.compress(s.encode())).decode(),
+    "quoted-printable": lambda s: "".join(f"={byte:02X}" for byte in s.encode()),
+    "quoted-printable, broken": lambda s: f"{s[:6]}=\n{s[6:]}",
+    "capitals": str.upper,
+    "small letters": str.lower,
+    "wrapped in a table": lambda s: f"| {s[:6]} |\n| {s[6:]} |",
+    "wrapped by psql": lambda s: f"{s[:6]}.\n.{s[6:]}",
+    "wrapped in a quotation": lambda s: f"> {s[:6]}\n> {s[6:]}",
+    "wrapped in a comment": lambda s: f"-- {s[:6]}\n-- {s[6:]}",
     "repr": repr,
     "shell": lambda s: "".join(c if c.isalnum() else f"\\{c}" for c in s),
     "broken line": lambda s: f"{s[:6]}\n    {s[6:]}",
@@ -81,6 +105,10 @@ SPELLINGS: Mapping[str, Callable[[str], str]] = {
 }
 
 
+def packed(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
 def zipped(data: bytes) -> bytes:
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -98,6 +126,17 @@ def tarred(data: bytes) -> bytes:
     return whole.getvalue()
 
 
+WEAK = (
+    "postgres",
+    "a",
+    "1234",
+    "true",
+    "wallet",
+    "abc123",
+    "Transactions",
+    "public.users",
+    "2026-01-31",
+)
 DONE = PhaseResult(phase="02_audit", status="passed", sentence="8 revisions", seconds=1.2)
 
 
@@ -335,6 +374,12 @@ class TestSecrets:
         assert form not in str(caught.value)
         assert not folder.sealed
 
+    def test_letters_with_marks_may_be_put_together_otherwise(
+        self, environment: Environment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PGPASSWORD", unicodedata.normalize("NFC", "gemüse7Suppe"))
+        assert scrub_for(environment).leaks(unicodedata.normalize("NFD", "gemüse7Suppe"))
+
     @pytest.mark.parametrize("secret", ["hunter2longenough", "it's\"Pä55\\w0rd%20!"])
     def test_plain_secrets_and_those_that_hold_escapes_are_found_too(
         self, environment: Environment, monkeypatch: pytest.MonkeyPatch, secret: str
@@ -363,13 +408,13 @@ class TestSecrets:
             seal(folder, verdict="failed", phases=[], scrub=scrub_for(environment))
         assert "Tr0ub4dor" not in str(caught.value)
 
-    @pytest.mark.parametrize("password", ["postgres", "a", "1234", "true", "wallet", "abc123"])
+    @pytest.mark.parametrize("password", WEAK)
     def test_a_weak_password_makes_no_false_alarm_and_is_noted(
         self, environment: Environment, monkeypatch: pytest.MonkeyPatch, password: str
     ) -> None:
         monkeypatch.setenv("WALLET_URL", f"postgresql://app:{password}@db/wallet")
         folder = RunFolder.open(environment)
-        text = f"postgres a 1234 true wallet abc123 {digest(password)} table_{password}"
+        text = f"{' '.join(WEAK)} {digest(password)} table_{password}"
         folder.write_text("notes.txt", text)
         run = seal(folder, verdict="failed", phases=[], scrub=scrub_for(environment))
         assert "short or a common word" in run.record.notes[0]

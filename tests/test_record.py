@@ -340,3 +340,11 @@ def test_a_way_back_that_nobody_approved_is_a_contradiction(folder: RunFolder, w
     sealed = seal_run(folder, "rolled-back", Scrub())
     assert sealed.record.approval == given
     assert fault_of(folder) == "what was approved is another way back than the one that was gone"
+
+
+def test_why_a_run_ended_as_it_did_is_in_the_summary(folder: RunFolder) -> None:
+    refused = PhaseResult(phase="03_cleanup", status="refused", sentence="3 rows violate it.")
+    page = record.write(folder, (*PHASES, refused), "refused", Scrub()).read_text()
+    assert "Because</span></td>" in page.split("<nav")[1]
+    assert "03_cleanup: 3 rows violate it." in page.split("<nav")[1]
+    assert "Because</span></td>" not in record.write(folder, PHASES, "failed", Scrub()).read_text()

@@ -818,3 +818,12 @@ def measured(page: Path) -> str:
     argv += ["--virtual-time-budget=5000", "--dump-dom", page.as_uri()]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True)
     return html.unescape(re.findall(r"FOUND(.*?)END", done.stdout, re.DOTALL)[-1])
+
+
+def test_findings_are_in_the_order_in_which_to_read_them() -> None:
+    """Errors first; what never ran before what somebody changed by hand."""
+    codes = ("branch-point", "drift-missing", "partial", "redundant-row", "phantom", "cycle")
+    found = [finding(code, "x", code) for code in codes]
+    order = [row[0].text for row in render.findings(found).table.rows]  # type: ignore[attr-defined]
+    right = ["cycle", "redundant-row", "phantom", "partial", "drift-missing", "branch-point"]
+    assert order == right

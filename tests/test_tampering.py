@@ -253,7 +253,13 @@ class TestExpected:
         assert rewrites[1].sha256 not in bad.output, "no digest of a bad archive is worth keeping"
         RunFolder.open(environment, "new")
         bad = CliRunner().invoke(cli.main, call)
-        assert bad.output.rstrip().endswith("closed with: runbook seal -e staging")
+        told = bad.output.splitlines()
+        assert "runbook seal -e staging, or left behind by: runbook run -e staging" in told[-1]
+        assert told[-2].startswith("What is marked ✗ proves nothing")
+        (rewrites[0].folder.path / "plan.json").write_bytes(pretty(PLAN))
+        only_open = CliRunner().invoke(cli.main, call)
+        assert only_open.exit_code == 1
+        assert "who could write here" not in only_open.output, "nobody is accused of a run at work"
         wrong = CliRunner().invoke(cli.main, [*call, "--expect", rewrites[2].sha256])
         assert wrong.exit_code == 1
         with pytest.raises(ConfigurationError, match="no digest to expect"):

@@ -73,6 +73,13 @@ def kill_group(child: subprocess.Popen[str]) -> None:
         os.killpg(child.pid, signal.SIGKILL)
 
 
+WHOLE_ROW = ("23502", "23514")  # their detail is "Failing row contains (…)"
+KEY = re.compile(
+    r"(\([^()]*(?:passw|pwd|secret|token|credential|hash|salt|api_?key|private_?key)[^()]*\)=)\(.*\)",
+    re.IGNORECASE,
+)
+
+
 def sqlstate(error: BaseException) -> str:
     """Return the server's code of an error, whichever driver raised it; "" if it has none."""
     given = error.args[0] if error.args else ""
@@ -82,14 +89,18 @@ def sqlstate(error: BaseException) -> str:
 
 
 def explain(error: BaseException) -> str:
-    """Return what an error says, without the parameters that SQLAlchemy adds to it."""
+    """Return what an error says, without the parameters that SQLAlchemy adds to it, and without
+    values that are nobody's business: a whole row, or the key of a column that is named as one.
+    """
     cause: Any = getattr(error, "orig", None) or error
     given = cause.args[0] if getattr(cause, "args", None) else ""
     if isinstance(given, dict) and "M" in given:  # pg8000
-        text = " ".join(str(given[key]) for key in ("M", "D", "H") if key in given)
+        text = "\n".join(str(given[key]) for key in ("M", "D", "H") if key in given)
     else:
         text = re.sub(r"^<class '[\w.]*?(\w+)'>: ", "", str(cause))
-    text = " ".join(text.split())
+    if sqlstate(cause) in WHOLE_ROW:
+        text = text.strip().split("\n")[0]
+    text = " ".join(KEY.sub(r"\1(***)", text).split())
     plain = type(cause).__module__.split(".")[0] in (
         "psycopg2",
         "psycopg",

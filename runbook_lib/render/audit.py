@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from runbook_lib.counting import count
-from runbook_lib.findings import Finding
+from runbook_lib.findings import SEVERITIES, Finding, gravity
 from runbook_lib.forensics import Audit, Drift, RevisionVerdict, Strategy
 from runbook_lib.render.display import Display, clean, folded, paragraph, seconds, stack
 from runbook_lib.render.marks import (
     EXECUTED,
     LOOKS,
-    SEVERITIES,
     row_id,
     severity_cell,
     status_cell,
@@ -175,10 +174,9 @@ def _speaks(in_favour: bool) -> Cell:
 
 def findings(found: Sequence[Finding]) -> Display:
     """What is wrong, errors first."""
-    order = list(SEVERITIES)
-    items = sorted(found, key=lambda item: (order.index(item.severity), item.code, item.subject))
+    items = sorted(found, key=gravity)
     tally = Counter(item.severity for item in items)
-    parts = [count(tally[name], name) for name in order if name in tally and name != "info"]
+    parts = [count(tally[name], name) for name in SEVERITIES if name in tally and name != "info"]
     parts += [f"{tally['info']:,} for information"] if "info" in tally else []
     return table(
         f"{count(len(items), 'finding')}: {', '.join(parts)}",
