@@ -577,6 +577,24 @@ class TestTables:
         assert text.index("✗ error") < text.index("! warning") < text.index("i info")
         assert text.startswith("3 findings: 1 error, 1 warning, 1 for information")
 
+    def test_many_findings_alike_share_a_row(self) -> None:
+        few = tuple(finding("unrecorded", f"r{n}", f"r{n} is not recorded.") for n in range(12))
+        assert repr(render.findings(few)).count("is not recorded.") == 12
+        many = (*few, finding("unrecorded", "r12", "r12 is not recorded."))
+        drawn = render.findings((*many, finding("phantom", "c", "not executed")))
+        assert repr(drawn).startswith("14 findings: 14 errors")
+        assert "13 findings alike. The first: r0 is not recorded." in repr(drawn)
+        assert repr(drawn).count("is not recorded.") == 1
+        assert "not executed" in repr(drawn)
+        assert drawn.html.count("is not recorded.") == 14
+
+    def test_very_many_revisions_that_are_wrong_alike_are_folded(self) -> None:
+        wrong = [revision(f"r{n:03}", verdict="unrecorded") for n in range(150)]
+        odd = revision("odd", verdict="phantom")
+        text = repr(render.revisions(audit((*wrong, odd, revision("good")))))
+        assert [name in text for name in ("r005", "r006", "odd", "good")] == [True, False] * 2
+        assert "and 145 revisions that are unrecorded too, or that nothing speaks against" in text
+
     def test_many_effects_are_counted_by_kind(self) -> None:
         many = [f"+ column public.t.c{n}" for n in range(30)] + ["+ table public.t", "- index i"]
         item = dataclasses.replace(revision("a"), effects=tuple(many), touches_rows=True)

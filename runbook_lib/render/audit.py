@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from runbook_lib.counting import count
 from runbook_lib.findings import SEVERITIES, Finding, gravity
@@ -23,6 +24,7 @@ from runbook_lib.render.table import LONG, Cell, Column, table
 SHORT = 6  # effects, or revisions' evidence, that are shown as they are
 MANY = 200  # effects that are listed on demand
 KINDS = 4  # kinds of effects that are counted
+MANY_ALIKE = 12  # findings of one code that stand each by itself
 
 
 def binding(facts: Mapping[str, str], caption: str = "What this notebook is bound to") -> Display:
@@ -46,12 +48,17 @@ def verdict(status: str, sentence: str) -> Display:
 def revisions(audit: Audit) -> Display:
     """Every revision: what is recorded, what was executed, and the verdict of the two.
 
-    In a long history the revisions that nothing speaks against come last, folded.
+    In a long history the revisions that nothing speaks against come last, folded; and with them
+    most of those that are wrong, where very many are wrong alike.
     """
-    items = audit.revisions
+    items, alike = audit.revisions, _alike(audit.revisions)
+    repeated = set(alike[SHORT:])
+    last = [_is_quiet(item) or item in repeated for item in items]
     if len(items) > LONG:
-        items = tuple(sorted(items, key=_is_quiet))
-    quiet = sum(map(_is_quiet, items))
+        items = tuple(item for _, item in sorted(zip(last, items, strict=True), key=itemgetter(0)))
+    noun = "revisions that nothing speaks against"
+    if alike:
+        noun = f"revisions that are {alike[0].verdict} too, or that nothing speaks against"
     first = {item.revision_id: item for item in reversed(items)}  # files may share an id
     return table(
         f"{count(len(items), 'revision')} of {audit.environment}: {_tally(items)}",
@@ -60,10 +67,20 @@ def revisions(audit: Audit) -> Display:
             *(Column("purpose", True), Column("reason", True), Column("effects", True)),
         ),
         [_revision_row(item, first[item.revision_id] is item) for item in items],
-        quiet=quiet,
-        quiet_noun="revisions that nothing speaks against",
+        quiet=sum(last),
+        quiet_noun=noun,
         empty="The tree has no revisions.",
     )
+
+
+def _alike(items: Sequence[RevisionVerdict]) -> list[RevisionVerdict]:
+    """Return the revisions of the commonest verdict that something speaks against, if many."""
+    groups: defaultdict[str, list[RevisionVerdict]] = defaultdict(list)
+    for item in items:
+        if not _is_quiet(item):
+            groups[item.verdict].append(item)
+    most = max(groups.values(), key=len, default=[])
+    return most if len(most) > LONG else []
 
 
 def _is_quiet(item: RevisionVerdict) -> bool:
@@ -173,8 +190,11 @@ def _speaks(in_favour: bool) -> Cell:
 
 
 def findings(found: Sequence[Finding]) -> Display:
-    """What is wrong, errors first."""
+    """What is wrong, errors first. Many that are alike but for their subject share one row."""
     items = sorted(found, key=gravity)
+    groups: defaultdict[tuple[str, str, str], list[Finding]] = defaultdict(list)
+    for item in items:
+        groups[item.severity, item.code, item.suggestion].append(item)
     tally = Counter(item.severity for item in items)
     parts = [count(tally[name], name) for name in SEVERITIES if name in tally and name != "info"]
     parts += [f"{tally['info']:,} for information"] if "info" in tally else []
@@ -182,15 +202,30 @@ def findings(found: Sequence[Finding]) -> Display:
         f"{count(len(items), 'finding')}: {', '.join(parts)}",
         ("code", "severity", "subject", Column("message", True), Column("suggestion", True)),
         [
-            (
-                Cell(item.code, code=True),
-                severity_cell(item.severity),
-                *(Cell(item.subject, code=True), item.message, item.suggestion),
-            )
-            for item in items
+            row
+            for alike in groups.values()
+            for row in ([_many(alike)] if len(alike) > MANY_ALIKE else map(_finding_row, alike))
         ],
         empty="✓ No findings.",
     )
+
+
+def _finding_row(item: Finding) -> tuple[Cell, ...]:
+    return (
+        Cell(item.code, code=True),
+        severity_cell(item.severity),
+        *(Cell(item.subject, code=True), Cell(item.message), Cell(item.suggestion)),
+    )
+
+
+def _many(alike: Sequence[Finding]) -> tuple[Cell, ...]:
+    """Return one row for many findings; HTML shows what each says on demand."""
+    first = alike[0]
+    told = f"{len(alike):,} findings alike. The first: {first.message}"
+    code, severity, _, _, suggestion = _finding_row(first)
+    subject = Cell(f"{first.subject} and {len(alike) - 1:,} more")
+    rest = "\n".join(item.message for item in alike)
+    return code, severity, subject, Cell(told, rest=rest), suggestion
 
 
 def strategies(items: Sequence[Strategy]) -> Display:
