@@ -328,18 +328,25 @@ def _pipenv(folder: Path) -> Iterator[Path]:
 
 
 def find_drivers(root: Path, stop: Path, text: str) -> tuple[str, ...]:
-    """Return the PostgreSQL drivers that requirements, installed packages or code name."""
+    """Return the PostgreSQL drivers that requirements, installed packages or code name.
+
+    Where none is named, those that the Python has which runs the runbook, if that one serves.
+    """
     texts = [text]
     for folder in upwards(root, stop):
         files = (path for pattern in REQUIREMENTS for path in folder.glob(pattern))
         texts += ["\n".join(line.split("#")[0] for line in lines_of(path)) for path in files]
     python = find_python(root, stop)
     every = "\n".join(texts)
-    return tuple(
+    named = tuple(
         name for name in variables.DRIVERS
         if re.search(rf"(?<![\w.-]){name}(?:[-_]binary)?(?![\w-])", every)
         or (python and any(_packages(python, name)))
     )  # fmt: skip
+    if named or python:
+        return named
+    own = Path(sys.executable)
+    return tuple(name for name in variables.DRIVERS if any(_packages(own, name)))
 
 
 def lines_of(path: Path) -> list[str]:

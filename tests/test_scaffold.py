@@ -75,6 +75,8 @@ def written(folder: Path, *, where: str = ".") -> tuple[dict[str, Any], str]:
     return tomllib.loads((folder / "runbook.toml").read_text()), text
 
 
+# No file names a driver: the one that the Python has which runs the runbook is named.
+INSTALLED = "postgresql+psycopg2://{user}@localhost:{port}/{database}?host={host}&port={port}"
 READS = [
     pytest.param(
         'import os\nURL = os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg2://")',
@@ -99,7 +101,7 @@ READS = [
     ),
     pytest.param(
         'import os\nNAME = "SHOP_SQL_DATABASE_URL"\nURL = os.getenv(NAME)',
-        {"SHOP_SQL_DATABASE_URL": "{url}"},
+        {"SHOP_SQL_DATABASE_URL": INSTALLED},
         id="a name kept in a constant",
     ),
     pytest.param(
@@ -115,7 +117,7 @@ READS = [
     ),
     pytest.param(
         "from oslo_config import cfg\nURL = cfg.CONF.database.connection",
-        {"OS_DATABASE__CONNECTION": "{url}"},
+        {"OS_DATABASE__CONNECTION": INSTALLED},
         id="oslo.config",
     ),
 ]  # fmt: skip
@@ -161,7 +163,7 @@ class Settings(Base):
     assert env["APP_DB__HOST"] == "{host}"
     assert env["APP_DB__PORT"] == "{port}"
     assert env["POSTGRES_PASSWORD"] == "{password}"
-    assert env["APP_PRIMARY"].startswith("postgresql://{user}@localhost:{port}/")
+    assert env["APP_PRIMARY"].startswith("postgresql+psycopg2://{user}@localhost:{port}/")
     assert not any("REDIS" in name or "POOL" in name for name in env)
     assert "# IGNORED_SECRET_KEY" in (root / "runbook.toml").read_text()
 
@@ -210,7 +212,7 @@ def test_flask_migrate_is_run_within_its_application(
     data, printed = written(make(tmp_path, {**FLASK, **more}))
     assert (data["project"]["root"], data["project"]["ini"]) == (".", "migrations/alembic.ini")
     assert data["project"]["env"].get("FLASK_APP") == named
-    assert data["project"]["env"]["SHOP_DATABASE_URL"] == "{url}"
+    assert data["project"]["env"]["SHOP_DATABASE_URL"] == INSTALLED
     assert "FLASK_APP" in printed
 
 
