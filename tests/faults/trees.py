@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import indent
+from typing import NamedTuple
 
 ENV_PY = """\
 from alembic import context
@@ -26,9 +29,22 @@ sqlalchemy.url = postgresql+psycopg2://
 """
 
 
+class Spelling(NamedTuple):
+    """How a revision's file says a statement in Python, and what it then sends if it acts."""
+
+    sql: str
+    python: str
+    sends: tuple[str, ...]
+    asks: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rev:
-    """One revision: ``up`` and ``down`` are SQL statements, ``outside`` run in autocommit."""
+    """One revision: ``up`` and ``down`` are SQL statements, ``outside`` run in autocommit.
+
+    If it ``commits``, those run in one transaction after a literal COMMIT instead. ``spelled`` are
+    statements that its file says in Python.
+    """
 
     id: str
     parents: tuple[str, ...] = ()
@@ -38,6 +54,8 @@ class Rev:
     depends: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     doc: str = ""
+    commits: bool = False
+    spelled: tuple[Spelling, ...] = ()
 
     @property
     def file(self) -> str:
@@ -45,24 +63,33 @@ class Rev:
 
     def text(self) -> str:
         """The file as Alembic's template lays it out."""
+        imported = "import sqlalchemy as sa\n" if self.spelled else ""
         down = repr(self.parents[0]) if len(self.parents) == 1 else repr(self.parents or None)
         return (
             f'"""{self.doc or f"Make {self.id}"}\n\nRevision ID: {self.id}\n'
             f'Revises: {", ".join(self.parents)}\n\n"""\n'
-            "from alembic import op\n\n"
+            f"{imported}from alembic import op\n\n"
             f"revision = {self.id!r}\ndown_revision = {down}\n"
             f"branch_labels = {self.labels or None!r}\ndepends_on = {self.depends or None!r}\n"
-            f"\n\ndef upgrade():\n{_body(self.up, self.outside)}"
+            f"\n\ndef upgrade():\n{self._upgrade()}"
             f"\n\ndef downgrade():\n{_body(self.down)}"
         )
 
+    def _upgrade(self) -> str:
+        if self.commits:
+            return _body((*self.up, "COMMIT", *self.outside), self.spelled)
+        block = "    with op.get_context().autocommit_block():\n" + indent(
+            _body(self.outside, self.spelled), "    "
+        )
+        if not self.outside:
+            return _body(self.up, self.spelled)
+        return (_body(self.up, self.spelled) if self.up else "") + block
 
-def _body(statements: tuple[str, ...], outside: tuple[str, ...] = ()) -> str:
-    lines = [f"    op.execute({statement!r})\n" for statement in statements]
-    if outside:
-        lines.append("    with op.get_context().autocommit_block():\n")
-        lines += [f"        op.execute({statement!r})\n" for statement in outside]
-    return "".join(lines) or "    pass\n"
+
+def _body(statements: Iterable[str], spelled: Iterable[Spelling] = ()) -> str:
+    python = {item.sql: item.python for item in spelled}
+    lines = [python.get(text, f"op.execute({text!r})\n") for text in statements]
+    return indent("".join(lines), "    ") or "    pass\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

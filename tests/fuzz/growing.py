@@ -8,18 +8,23 @@ from typing import Any
 
 from faults.trees import Rev, Topology
 
-from fuzz.inventing import WORDS, Inventor
+from fuzz.inventing import WORDS, Inventor, insert_rows, update_rows
+from fuzz.minding import MIND
 from fuzz.wording import MORE
 
-RICH = 5000  # from this seed on revisions say more; the trees of those before stay as they were
+# From these seeds on revisions say more; the trees of those before stay as they were.
+RICH = 5000
+MINDFUL = 20000
+ROWS = ((insert_rows, 1), (update_rows, 1))
 
 
 def invent(seed: int, cursor: Any, *, longest: int = 7) -> Topology:
     """Return the tree of a seed; ``cursor`` has an empty database and a transaction of its own."""
     words = WORDS if seed < RICH else (*WORDS, *MORE)
-    inventor = Inventor(seed, cursor, words)
+    mindful = seed >= MINDFUL
+    inventor = Inventor(seed, cursor, (*words, *MIND) if mindful else words, commits=mindful)
     choose = inventor.random
-    shape = list(_shape(choose, longest))
+    shape = list(_shape(choose, longest, across=mindful))
     made: list[Rev] = []
     above: dict[str, frozenset[str]] = {}
     for rev in shape:
@@ -27,7 +32,8 @@ def invent(seed: int, cursor: Any, *, longest: int = 7) -> Topology:
         above[rev.id] = frozenset().union(*(above[one] | {one} for one in named))
         merge = len(rev.parents) > 1 and choose.random() < 0.7
         wanted = 0 if merge else choose.randint(1, inventor.busy)
-        made.append(inventor.revision(rev, above[rev.id], wanted))
+        rows = mindful and choose.random() < 0.08
+        made.append(inventor.revision(rev, above[rev.id], wanted, ROWS if rows else ()))
     return Topology(
         name=f"invented-{seed}",
         revisions=tuple(made),
@@ -38,8 +44,11 @@ def invent(seed: int, cursor: Any, *, longest: int = 7) -> Topology:
     )
 
 
-def _shape(choose: random.Random, longest: int) -> Iterator[Rev]:
-    """Give the revisions without their statements, parents first."""
+def _shape(choose: random.Random, longest: int, *, across: bool) -> Iterator[Rev]:
+    """Give the revisions without their statements, parents first.
+
+    ``across``: any of them may depend on one of another branch.
+    """
     ids: list[str] = []
     heads: list[str] = []
     for number in range(choose.randint(2, longest)):
@@ -56,6 +65,9 @@ def _shape(choose: random.Random, longest: int) -> Iterator[Rev]:
             parents = (choose.choice(heads),)
         if not parents and ids and choose.random() < 0.5:
             depends = (choose.choice(ids),)
+        if across and ids and not depends and choose.random() < 0.2:
+            depends = (choose.choice([one for one in ids if one not in parents] or [""]),)
+        depends = tuple(one for one in depends if one)
         heads = [head for head in heads if head not in parents] + [name]
         ids.append(name)
         yield Rev(id=name, parents=parents, depends=depends)

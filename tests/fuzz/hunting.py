@@ -101,7 +101,9 @@ def changed(life: Life, before: Rows, outcome: Outcome) -> Iterator[str]:
             kept = tuple(column for column in columns if column in after[table][0])
             if len(after[table][1]) < len(rows):
                 yield f"{table} had {len(rows)} rows and has {len(after[table][1])}"
-            elif not re.search(rf'(UPDATE|INTO|ALTER TABLE) "?{re.escape(bare)}"?\s', texts):
+            elif not re.search(
+                rf'(UPDATE|INTO|ALTER TABLE)( IF EXISTS)? "?{re.escape(bare)}"?\s', texts
+            ):
                 now = read(cursor, table, kept)
                 if kept == columns and now != rows:
                     yield f"rows of {table} changed"

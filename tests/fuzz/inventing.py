@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg2
-from faults.trees import Rev
+from faults.trees import Rev, Spelling
 
 TABLES = ("users", "orders", '"Order Items"', '"Größe"', "audit_log", '"select"', "t" * 63, "item")
 COLUMNS = ("name", "qty", "email", '"Straße"', '"Mixed Case"', "note", "c" * 63, "state", '"from"')
@@ -47,6 +47,7 @@ class Draft:
     up: list[str] = field(default_factory=list)
     down: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
+    spelled: list[Spelling] = field(default_factory=list)
 
 
 Words = tuple[tuple["Callable[[Inventor], None]", float], ...]
@@ -54,13 +55,19 @@ Words = tuple[tuple["Callable[[Inventor], None]", float], ...]
 
 
 class Inventor:
-    """Invents the revisions of one tree, and tries them through ``cursor``."""
+    """Invents the revisions of one tree, and tries them through ``cursor``.
 
-    def __init__(self, seed: int, cursor: Any, words: Words, *, busy: int = 4) -> None:
+    ``commits``: some of them say a literal COMMIT.
+    """
+
+    def __init__(
+        self, seed: int, cursor: Any, words: Words, *, busy: int = 4, commits: bool = False
+    ) -> None:
         self.random = random.Random(seed)
         self.cursor = cursor
         self.words = words
         self.busy = busy
+        self.commits = commits
         self.things: list[Thing] = []
         self.draft = Draft(rev=Rev(id=""), seen=frozenset())
         self.number = 0
@@ -106,6 +113,11 @@ class Inventor:
         (self.draft.outside if outside else self.draft.up).extend(up)
         self.draft.down[:0] = down
 
+    def spell(self, spelling: Spelling, down: tuple[str, ...] = ()) -> None:
+        """Say a statement that the file says in Python."""
+        self.say(spelling.sql, down=down)
+        self.draft.spelled.append(spelling)
+
     def make(self, kind: str, name: str, *, table: str = "", type_: str = "") -> None:
         self.things.append(
             Thing(kind=kind, name=name, by=self.draft.rev.id, table=table, type=type_)
@@ -117,21 +129,31 @@ class Inventor:
         if thing.kind == "table":
             self.things = [t for t in self.things if t.table != thing.name]
 
-    def revision(self, rev: Rev, seen: frozenset[str], wanted: int) -> Rev:
+    def revision(self, rev: Rev, seen: frozenset[str], wanted: int, words: Words = ()) -> Rev:
+        """Let a revision say so much; of ``words`` only, where they are given."""
         self.draft = Draft(rev=rev, seen=seen | {rev.id})
+        words, first = words or self.words, 0
         for _ in range(wanted * 6):
-            word = self.random.choices(self.words, [weight for _, weight in self.words])[0][0]
+            word = self.random.choices(words, [weight for _, weight in words])[0][0]
             with contextlib.suppress(LookupError, psycopg2.Error):
                 word(self)
+            first = first or len(self.draft.up)
             if len(self.draft.up) + len(self.draft.outside) >= wanted:
                 break
         done = self.draft
-        up = list(done.up)
+        up, outside = list(done.up), list(done.outside)
+        splits = self.commits and 0 < first < len(up) and not outside
+        # What a revision takes away or renames again itself, its end does not show: a known limit.
+        lasting = not any(word in text for text in up[first:] for word in ("DROP", "RENAME"))
+        commits = splits and lasting and self.random.random() < 0.15
+        if commits:
+            up, outside = up[:first], up[first:]
         if len(up) > 1 and self.random.random() < 0.15:  # several statements in one text
             up = [";\n".join(up)]
         return Rev(
             id=rev.id, parents=rev.parents, depends=rev.depends, labels=rev.labels, doc=rev.doc,
-            up=tuple(up), down=tuple(done.down), outside=tuple(done.outside),
+            up=tuple(up), down=tuple(done.down), outside=tuple(outside), commits=commits,
+            spelled=tuple(item for item in done.spelled if item.sql in (*up, *outside)),
         )  # fmt: skip
 
 

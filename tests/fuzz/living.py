@@ -102,7 +102,8 @@ def execute(world: World, order: Sequence[Rev], choose: random.Random) -> State:
 
 
 def _execute(world: World, rev: Rev, choose: random.Random) -> int:
-    number = len(rev.outside)
+    rest = (";\n".join(rev.outside),) if rev.commits else rev.outside
+    number = len(rest)
     wanted = choose.randrange(number) if number and choose.random() < 0.4 else number
     connection = psycopg2.connect(**world.dsn.libpq())
     try:
@@ -115,7 +116,7 @@ def _execute(world: World, rev: Rev, choose: random.Random) -> int:
         connection.close()
     done = 0
     with connected(world.dsn) as cursor, contextlib.suppress(psycopg2.Error):
-        for statement in rev.outside[:wanted]:
+        for statement in rest[:wanted]:
             cursor.execute(statement)
             done += 1
     cleanup_invalid(world)

@@ -1,7 +1,8 @@
 """Supposing: every state that the revisions of a tree could have left, made for real.
 
 A state says of each revision how much of it ran: nothing, all of it, or (where it has an
-autocommit block) all before the block and so many of the block's statements. Revisions run in the
+autocommit block) all before the block and so many of the block's statements, or all before its
+literal COMMIT. Revisions run in the
 replay's order; what does not run without the ones left out is no history that could have happened.
 """
 
@@ -14,12 +15,13 @@ from typing import Any
 import psycopg2
 from faults.trees import Rev
 
-from runbook_lib.agent.statements import asks_catalog
+from runbook_lib.agent.statements import asks_catalog, touches_rows
 from runbook_lib.catalog import Catalog, diff, snapshot
 from runbook_lib.effects import Replay, RevisionReplay
 
 NO, YES = 0, -1  # a positive number: that many of the autocommit block's statements ran
 State = tuple[int, ...]
+EMPTY = Catalog(objects={})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,8 @@ def sensible(rev: Rev) -> list[str]:
 def ways(rev: Rev) -> tuple[tuple[int, Sequence[str]], ...]:
     """Return how a revision may have run, and the statements of each way."""
     every = sensible(rev)
-    half = tuple((n + 1, every[: len(rev.up) + n]) for n in range(len(rev.outside)))
+    stops = range(min(len(rev.outside), 1) if rev.commits else len(rev.outside))
+    half = tuple((n + 1, every[: len(rev.up) + n]) for n in stops)
     begun = tuple((n, texts) for n, texts in half if texts)
     return ((NO, ()), *begun, (YES, every))
 
@@ -68,18 +71,18 @@ def replayed(connection: Any, revs: Sequence[Rev]) -> Replay:
     with connection.cursor() as cursor:
         cursor.execute("SAVEPOINT replayed")
         for rev in revs:
-            for statement in sensible(rev):
-                cursor.execute(statement)
+            sent = list(_sent(connection, rev))
             after = snapshot(connection)
             runs.append(
                 RevisionReplay(
                     revision_id=rev.id,
                     status="replayed",
                     changes=diff(before, after),
-                    statements=(*rev.up, *rev.outside),
-                    touches_rows=any(_changes_rows(text) for text in rev.up),
-                    autocommit=bool(rev.outside),
-                    asks=any(map(asks_catalog, (*rev.up, *rev.outside))),
+                    statements=tuple(sent),
+                    touches_rows=any(map(touches_rows, sent)),
+                    autocommit=bool(rev.outside) and not rev.commits,
+                    commits_inside=rev.commits,
+                    asks=any(map(asks_catalog, sent)) or any(item.asks for item in rev.spelled),
                 )
             )
             before = after
@@ -93,8 +96,21 @@ def replayed(connection: Any, revs: Sequence[Rev]) -> Replay:
     )
 
 
-def _changes_rows(text: str) -> bool:
-    return any(line.startswith(("INSERT", "UPDATE")) for line in text.splitlines())
+def _sent(connection: Any, rev: Rev) -> Iterator[str]:
+    """Run a revision and give the statements that the agent would see of it.
+
+    What is said in Python sends nothing where its condition does not hold.
+    """
+    spelled = {item.sql: item for item in rev.spelled}
+    for text in (*rev.up, *rev.outside):
+        own = spelled.get(text)
+        before = snapshot(connection) if own else EMPTY
+        with connection.cursor() as cursor:
+            cursor.execute(text.replace(" CONCURRENTLY", ""))
+        if own is None:
+            yield text
+        elif diff(before, snapshot(connection)):
+            yield from own.sends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +135,13 @@ class Knowledge:
             if other[:number] == state[:number] and other[number + 1 :] == state[number + 1 :]
         }
         return frozenset(words | ({"unknowable"} if len(said) > 1 else set()))
+
+    def possible(self, state: State, said: Sequence[str]) -> bool:
+        """Whether some state that leaves the same catalog is as ``said`` of every revision."""
+        return any(
+            all(word in (_word(how), "unknowable") for word, how in zip(said, other, strict=True))
+            for other in self.states[self.digest[state]]
+        )
 
     def certain(self, state: State, number: int) -> bool:
         """Whether every state that leaves this catalog agrees about the revision."""
