@@ -11,11 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations, islice
+from itertools import chain, combinations, islice
 
 from runbook_lib import differences, moves, suspects
 from runbook_lib.case import Case
-from runbook_lib.catalog import Aspects, Catalog, ObjectChange, apply_changes, diff, table_of
+from runbook_lib.catalog import (
+    Aspects,
+    Catalog,
+    ObjectChange,
+    apply_changes,
+    diff,
+    table_of,
+)
 from runbook_lib.effects import Replay
 from runbook_lib.forensics import Executed, RevisionVerdict
 from runbook_lib.foresight import Foresight, nearest
@@ -58,59 +65,79 @@ def explain(
     ``live`` has its own names: they tell, too, what made it. Without a ``trial`` only what the
     replay itself made is known, and nothing is refuted.
     """
-    doubts = suspects.suspects(case, judged)
-    if not doubts.behind and not suspects.holed(case, judged):
+    doubts = suspects.suspects(case, judged, live)
+    if not doubts.behind and not doubts.unmade and not suspects.holed(case, judged):
         return None
     begun = {*doubts.begun, *(name for name in doubts.silent if case.runs[name].stoppable)}
-    near = _Nearness(case, live, frozenset(doubts.stopped), frozenset(begun))
+    near = _Nearness(case, live, frozenset({*doubts.stopped, *begun}), doubts.unmade)
     order = [run.revision_id for run in case.replay.revisions]
     found: dict[frozenset[str], Catalog] = {}
-    off: dict[frozenset[str], int] = {}
+    off: dict[frozenset[str], frozenset[str]] = {}
     base = _base(case, judged, doubts)
-    likeliest = dict.fromkeys(_likeliest(near, doubts, base))
+    likeliest, exact = _likeliest(near, doubts, base)
     for chosen in islice(likeliest, TRIALS):
+        if found and not doubts.silent and chosen not in exact:
+            break
         made = _made(case, chosen)
         if made is None and trial:
             made = trial(tuple(name for name in order if name in chosen))
         if made is None:
             continue
-        off[chosen] = len(near.apart(made, chosen))
+        off[chosen] = frozenset(change.object for change in near.apart(made, chosen))
         if not off[chosen]:
             found[chosen] = made
-            if not doubts.silent:
-                break
     if found:
         return _agreed(near, doubts, found)
-    refuted = _refuted(judged, base, off) if trial else frozenset[str]()
-    return _baffled(case, judged, doubts, refuted)
+    return _baffled(case, judged, doubts, _refuted(case, judged, base, off if trial else {}))
 
 
 def _base(case: Case, judged: Mapping[str, RevisionVerdict], doubts: Suspects) -> frozenset[str]:
-    """Return what seems to have run; what a renamed table took along came before it."""
-    seeming = {name for name, v in judged.items() if ran(v) or v.executed == "partly"}
+    """Return what seems to have run; what a renamed table took along came before it.
+
+    What changes rows only makes nothing, and fails where what it fills is not there.
+    """
+    made = {n for n, run in case.runs.items() if run.changes or suspects.idle(run)}
+    seeming = {n for n, v in judged.items() if n in made and (ran(v) or v.executed == "partly")}
     silent = {name for name, verdict in judged.items() if verdict.executed == "unknowable"}
     along = moves.taken_along(case.replay, seeming) if doubts.behind or doubts.halves else set()
     return frozenset(seeming | (silent & along))
 
 
 def _refuted(
+    case: Case,
     judged: Mapping[str, RevisionVerdict],
     base: frozenset[str],
-    off: Mapping[frozenset[str], int],
+    off: Mapping[frozenset[str], frozenset[str]],
 ) -> frozenset[str]:
     """Return whom the chains judge otherwise than any history that comes nearest, if not theirs.
 
-    ``off`` are the histories that could run, and the objects that keep them from the live schema:
-    something was changed by hand, say.
+    If theirs cannot even run, one that says otherwise is enough. ``off`` are the histories that
+    could, and the objects that keep them from the live schema: something was changed by hand, say;
+    or one of the nearest that can stop half-way did not come to what it does to them.
     """
-    best = [chosen for chosen in off if off[chosen] == min(off.values())]
-    if not best or base in best:
-        return frozenset()
-    return frozenset(
+    fewest = min(map(len, off.values()), default=0)
+    best = {chosen: keys for chosen, keys in off.items() if len(keys) == fewest}
+    if base in best:
+        return _short(case, {base: best[base]})
+    contrary = all if base in off else any
+    return _short(case, best) | {
         name
         for name, verdict in judged.items()
         for said in (verdict.executed == "yes",)
-        if verdict.executed in ("yes", "no") and all((name in one) != said for one in best)
+        if verdict.executed in ("yes", "no")
+        and best
+        and contrary((name in chosen) != said for chosen in best)
+    }
+
+
+def _short(case: Case, best: Mapping[frozenset[str], frozenset[str]]) -> frozenset[str]:
+    """Return who can stop half-way and would have done more, in all of the histories."""
+    return frozenset(
+        run.revision_id
+        for run in case.replay.revisions
+        if run.stoppable and best
+        for own in (since({change.object for change in run.changes}, case.replay),)
+        if all(run.revision_id in chosen and own & keys for chosen, keys in best.items())
     )
 
 
@@ -135,9 +162,8 @@ def _baffled(
     lost = case.replay.final.objects.keys() - case.live.objects.keys()
     murky = _murky(kin, lost | odd, missing | stopped | {*doubts.silent})
     halves = {name for name in doubts.halves if suspects.against(judged[name]) & murky}
-    return Explanation(
-        made=None, ran={}, baffling=refuted | mistakable | overwritten | halves, murky=murky
-    )
+    baffling = refuted | mistakable | overwritten | halves | suspects.replaceable(case, judged)
+    return Explanation(made=None, ran={}, baffling=baffling, murky=murky)
 
 
 def _murky(kin: Kinship, keys: Collection[str], doubtful: Collection[str]) -> frozenset[str]:
@@ -159,16 +185,9 @@ def _overwritten(
     if verdict.executed == "yes":
         mine = {table_of(c.object, c.after or c.before) for c in changes} - {""}
         tables = moves.names_since(mine, case.replay)
-        odd = suspects.odd(case, judged) | _brought(case, case.live)
+        odd = suspects.odd(case, judged) | suspects.brought(case, case.live)
         return any(k in own or table_of(k, case.live.objects.get(k)) in tables for k in odd)
     return verdict.executed == "no"
-
-
-def _brought(case: Case, live: Catalog) -> frozenset[str]:
-    """Return live objects that no revision makes, but which a renaming would have taken along."""
-    histories = object_histories(case.replay)
-    unknown = live.objects.keys() - histories.keys()
-    return frozenset(moves.brought(unknown, case.replay, histories))
 
 
 def _agreed(
@@ -202,8 +221,14 @@ def _agreed(
         for run in case.replay.revisions
         if run.changes and len({run.revision_id in other for other in best}) == 1
     }
+    known |= {name: "yes" for name in doubts.holes if all(name in other for other in found)}
+    known |= {
+        name: "unknowable"
+        for name in doubts.stopped
+        if len({name in other for other in found}) == 2 and min(undone.values()) == 0
+    }
     if not any(undone.values()):
-        known |= {name: "yes" for name in near.stopped if all(name in other for other in found)}
+        known |= {name: "yes" for name in doubts.stopped if all(name in other for other in found)}
     return Explanation(made=found[best[0]], ran=known, likely=likely)
 
 
@@ -217,7 +242,7 @@ def _made(case: Case, chosen: frozenset[str]) -> Catalog | None:
     """Return what the replay itself had when just these had run; None when it never was so."""
     ended, made = False, case.replay.baseline
     for run in case.replay.revisions:
-        if (run.changes or run.statements) and ended and run.revision_id in chosen:
+        if ended and run.revision_id in chosen and (run.changes or suspects.idle(run)):
             return None
         if run.revision_id in chosen:
             made = apply_changes(made, run.changes)
@@ -226,19 +251,68 @@ def _made(case: Case, chosen: frozenset[str]) -> Catalog | None:
     return made
 
 
-def _likeliest(near: _Nearness, doubts: Suspects, base: frozenset[str]) -> Iterator[frozenset[str]]:
-    """First the histories that should make what is nearest to the live schema, then all others."""
-    foresight = Foresight(near.case.replay)
-    kin = Kinship(near.case.replay, near.live)
+def _likeliest(
+    near: _Nearness, doubts: Suspects, base: frozenset[str]
+) -> tuple[Iterable[frozenset[str]], Collection[frozenset[str]]]:
+    """Return histories, those first that should make what is nearest to the live schema.
 
-    def wrong(chosen: frozenset[str]) -> frozenset[str]:
-        foreseen = foresight.of(chosen)
-        return foreseen.odd | {change.object for change in near.apart(foreseen.made, chosen)}
+    Besides those that should make exactly that, without anything having stopped half-way, where
+    something seems to have: they are tried even if one that stopped explains it as well.
+    """
+    reckoning = _Reckoning(near, frozenset({*doubts.every, *doubts.holes}))
+    first, *others = reckoning.nearest(base, forgiving=True)
+    exact = [
+        one
+        for one in (reckoning.nearest(base, forgiving=False) if doubts.stopped else ())
+        if not reckoning.wrong(one, forgiving=False)
+    ]
+    flipped = (base ^ flips for flips in _flips(doubts.few))
+    return dict.fromkeys(chain((first,), exact, others, flipped)), exact
 
-    yield from nearest(
-        base, foresight.affordable, wrong, lambda keys: kin.writers(keys) & {*doubts.every}
-    )
-    yield from (base ^ flips for flips in _flips(doubts.few))
+
+class _Reckoning:
+    """Reckons what histories should make, at no cost."""
+
+    def __init__(self, near: _Nearness, suspected: frozenset[str]) -> None:
+        self._near, self._suspected = near, suspected
+        self._foresight = Foresight(near.case.replay)
+        self._kin = Kinship(near.case.replay, near.live)
+        runs = near.case.runs.items()
+        self._texts = {n: "\n".join(r.statements) for n, r in runs if suspects.minds(r)}
+        self._idle = {name for name, run in runs if suspects.idle(run)}
+
+    def nearest(self, base: frozenset[str], *, forgiving: bool) -> tuple[frozenset[str], ...]:
+        return nearest(
+            base,
+            self._foresight.affordable,
+            lambda chosen: self.wrong(chosen, forgiving=forgiving),
+            self._behind,
+        )
+
+    def wrong(self, chosen: frozenset[str], *, forgiving: bool) -> frozenset[str]:
+        """Return what should be other than it is, but for what nobody can foresee.
+
+        One that was idle found its work done in the replay. One that asked may do something else;
+        to be hopeful about it is worth it where nothing is forgiven.
+        """
+        foreseen = self._foresight.of(chosen)
+        apart = self._near.apart(foreseen.made, chosen if forgiving else None)
+        keys = foreseen.odd | {change.object for change in apart}
+        hopeful = chosen & self._idle if forgiving else chosen & self._texts.keys()
+        told = [self._texts[name] for name in hopeful]
+        return frozenset(key for key in keys if not any(self._named(key, text) for text in told))
+
+    def _behind(self, keys: Collection[str]) -> Collection[str]:
+        idle = {
+            name
+            for name in self._idle
+            for text in (self._texts[name],)
+            if not text or any(self._named(key, text) for key in keys)
+        }
+        return self._suspected & (idle | self._kin.writers(keys))
+
+    def _named(self, key: str, text: str) -> bool:
+        return suspects.named(key, table_of(key, self._near.live.objects.get(key)), text)
 
 
 def _flips(doubted: tuple[str, ...]) -> Iterator[frozenset[str]]:
@@ -249,17 +323,17 @@ def _flips(doubted: tuple[str, ...]) -> Iterator[frozenset[str]]:
 class _Nearness:
     """Tells what keeps a schema from being the live one.
 
-    What no revision makes does not count; nor what the revisions ``stopped``, or ``begun`` where
-    they are among the chosen, left undone.
+    What no revision makes does not count, unless one might have (``unmade``); nor what those of the
+    revisions ``begun`` left undone that are among the chosen.
     """
 
     def __init__(
-        self, case: Case, live: Catalog, stopped: frozenset[str], begun: frozenset[str]
+        self, case: Case, live: Catalog, begun: frozenset[str], unmade: frozenset[str]
     ) -> None:
-        self.case, self.live, self.stopped, self._begun = case, live, stopped, begun
+        self.case, self.live, self._begun = case, live, begun
         self._allowed: dict[frozenset[str], Mapping[str, set[str]]] = {}
         self._known = object_histories(case.replay)
-        self._foreign = live.objects.keys() - self._known.keys() - _brought(case, live)
+        self._foreign = live.objects.keys() - self._known.keys() - unmade
 
     def apart(self, made: Catalog, chosen: frozenset[str] | None = None) -> list[ObjectChange]:
         """Return the objects at odds; of all of them, stopped or not, without ``chosen``."""
@@ -274,7 +348,7 @@ class _Nearness:
 
     def _undone(self, chosen: frozenset[str]) -> Mapping[str, set[str]]:
         """Return how objects may differ because a revision did not come to them."""
-        names = self.stopped | (chosen & self._begun)
+        names = chosen & self._begun
         if names not in self._allowed:
             self._allowed[names] = _left(names, self.case.replay)
         return self._allowed[names]

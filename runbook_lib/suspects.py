@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
 from runbook_lib import graph as graphs
 from runbook_lib import moves
+from runbook_lib.agent.statements import may_change_schema
 from runbook_lib.case import Case
-from runbook_lib.catalog import split, table_of
+from runbook_lib.catalog import Catalog, split, table_of
 from runbook_lib.doubts import bare
 from runbook_lib.effects import RevisionReplay
 from runbook_lib.forensics import RevisionVerdict
 from runbook_lib.inference import object_histories
+from runbook_lib.kinship import Kinship
 
 FEW = 4
 
@@ -23,9 +26,11 @@ class Suspects:
     """Revisions of which it is doubtful whether they ran.
 
     ``halves`` are half there although they run in one transaction, ``stopped`` are half there and
-    do not. ``below`` ran below a hole, ``begun`` are the hole and can stop half-way, of ``silent``
-    no object speaks, ``rivals`` wrote objects that contradict one of the others. ``behind`` wrote
-    what a renamed table lacks, or has too much.
+    do not. ``below`` ran below a hole; ``holes`` are those above them that did not run, ``begun``
+    such that can stop half-way. Of ``silent`` no object speaks, ``rivals`` wrote objects that
+    contradict one of the others. ``behind`` wrote what a renamed table lacks, or has too much,
+    ``beside`` wrote to tables that have the ``unmade`` objects: nobody makes these in the replay,
+    but one might that finds something else.
     """
 
     halves: tuple[str, ...]
@@ -35,16 +40,19 @@ class Suspects:
     silent: tuple[str, ...]
     rivals: tuple[str, ...]
     behind: tuple[str, ...]
+    beside: tuple[str, ...]
+    holes: tuple[str, ...]
+    unmade: frozenset[str]
 
     @property
     def every(self) -> tuple[str, ...]:
         known = (self.halves, self.below, self.begun, self.silent, self.rivals, self.behind)
-        return tuple(dict.fromkeys((*chain.from_iterable(known), *self.stopped)))
+        return tuple(dict.fromkeys((*chain.from_iterable(known), *self.beside, *self.stopped)))
 
     @property
     def few(self) -> tuple[str, ...]:
         """Those of which so few are under the same suspicion that all histories may be tried."""
-        known = (self.below, self.begun, self.silent, self.rivals)
+        known = (self.below, self.begun, self.silent, self.rivals, self.beside)
         small = [group for group in known if len(group) <= FEW]
         return tuple(dict.fromkeys(chain(self.halves, *small, self.behind)))
 
@@ -70,16 +78,14 @@ def holed(case: Case, judged: Mapping[str, RevisionVerdict]) -> bool:
         if at_odds and hidden & {*order[:number]}:
             return True
         own = contradicting & {change.object for change in runs[name].changes}
-        if not own and not half(case, judged[name]):
+        if not own and judged[name].executed == "yes":
             continue
         later = _Later()
         for one in order[number + 1 :]:
             later.add(runs[one], judged[one])
-        if later.names(own):
+        if later.names(own) or (half(case, judged[name]) and later.idle):
             return True
-        if half(case, judged[name]) and (
-            later.idle or later.may_have_made(case, judged[name], told=True)
-        ):
+        if judged[name].executed == "partly" and later.may_have_made(case, judged[name], told=True):
             return True
     return False
 
@@ -93,11 +99,11 @@ class _Later:
         self.idle = False
 
     def add(self, run: RevisionReplay, verdict: RevisionVerdict) -> None:
-        self.idle = self.idle or _idle(run)
+        self.idle = self.idle or idle(run)
         ran = verdict.executed in ("yes", "partly")
         if ran:
             self.made.update(c.object for c in run.changes if c.after is not None)
-        if ran or _idle(run) or run.stoppable:
+        if ran or minds(run) or run.stoppable:
             self.texts.extend(run.statements)
 
     def names(self, keys: Collection[str]) -> bool:
@@ -130,7 +136,9 @@ def half(case: Case, verdict: RevisionVerdict) -> bool:
     return run is not None and not run.stoppable
 
 
-def suspects(case: Case, judged: Mapping[str, RevisionVerdict]) -> Suspects:
+def suspects(case: Case, judged: Mapping[str, RevisionVerdict], live: Catalog) -> Suspects:
+    """``live`` has its own names, those of ``case.live`` are aligned with the replay."""
+    unmade = explicable(case, live)
     missing = {name for name, verdict in judged.items() if verdict.executed == "no"}
     above = {name: graphs.ancestors(case.graph, [name]) for name in judged}
     lower = [name for name, v in judged.items() if v.executed == "yes" and above[name] & missing]
@@ -146,20 +154,37 @@ def suspects(case: Case, judged: Mapping[str, RevisionVerdict]) -> Suspects:
         silent=_silent(case, judged),
         rivals=tuple(_rivals(case, judged)),
         behind=_behind(case, judged),
+        beside=tuple(Kinship(case.replay, live).writers(unmade)) if unmade else (),
+        holes=tuple(
+            name for name in missing
+            if name in runs and not runs[name].stoppable and any(name in above[o] for o in lower)
+        ),
+        unmade=unmade,
     )  # fmt: skip
 
 
 def _rivals(case: Case, judged: Mapping[str, RevisionVerdict]) -> Iterator[str]:
-    """Revisions whose objects are at odds, or of which all may be what later ones made."""
+    """Revisions whose objects are at odds, or of which all may be what later ones made.
+
+    And those of which nothing shows, but which may have made the half that shows of another one.
+    """
     contradicting = odd(case, judged)
+    halves = [verdict for verdict in judged.values() if half(case, verdict)]
     later = _Later()
     for run in reversed(case.replay.revisions):
         verdict = judged.get(run.revision_id)
         if verdict is None:
             continue
         at_odds = any(change.object in contradicting for change in run.changes)
-        if (at_odds and verdict.executed in ("yes", "no")) or (
-            verdict.executed == "yes" and later.may_have_made(case, verdict)
+        own = _told_by(run, verdict)
+        if (
+            (at_odds and verdict.executed in ("yes", "no"))
+            or (verdict.executed == "yes" and later.may_have_made(case, verdict))
+            or (
+                verdict.executed == "no"
+                and minds(run)
+                and any(own.may_have_made(case, one, told=True) for one in halves)
+            )
         ):
             yield run.revision_id
         later.add(run, verdict)
@@ -193,6 +218,23 @@ def mistakable(case: Case, judged: Mapping[str, RevisionVerdict]) -> frozenset[s
     )
 
 
+def replaceable(case: Case, judged: Mapping[str, RevisionVerdict]) -> frozenset[str]:
+    """Return who seems to have run, and all that speaks for it may be what later ones made.
+
+    By a condition, that is: where the earlier one had run, they would have found it done.
+    """
+    later, found = _Later(), set[str]()
+    for run in reversed(case.replay.revisions):
+        verdict = judged.get(run.revision_id)
+        if verdict is None:
+            continue
+        if verdict.executed == "yes" and later.may_have_made(case, verdict, told=True):
+            found.add(run.revision_id)
+        if minds(run) and verdict.executed != "yes":
+            later.add(run, verdict)
+    return frozenset(found)
+
+
 def _told_by(run: RevisionReplay, verdict: RevisionVerdict) -> _Later:
     later = _Later()
     later.add(run, verdict)
@@ -218,7 +260,7 @@ def _silent(case: Case, judged: Mapping[str, RevisionVerdict]) -> tuple[str, ...
     return tuple(
         name for name, verdict in judged.items()
         if verdict.executed == "unknowable" and name in runs
-        and (runs[name].changes or _idle(runs[name]))
+        and (runs[name].changes or idle(runs[name]))
     )  # fmt: skip
 
 
@@ -228,6 +270,47 @@ def _stopped(case: Case, judged: Mapping[str, RevisionVerdict]) -> tuple[str, ..
     return tuple(verdict.revision_id for verdict in partly if not half(case, verdict))
 
 
-def _idle(run: RevisionReplay) -> bool:
-    """Whether its statements found nothing to do: IF NOT EXISTS, say."""
-    return bool(run.statements) and not run.changes and not run.touches_rows
+def idle(run: RevisionReplay) -> bool:
+    """Whether it might have changed the schema and found nothing to do: IF NOT EXISTS, say."""
+    return not run.changes and (run.asks or any(map(may_change_schema, run.statements)))
+
+
+def minds(run: RevisionReplay) -> bool:
+    """Whether it may do something else where it finds something else."""
+    return run.asks or any(map(_GUARD.search, run.statements)) or idle(run)
+
+
+_GUARD = re.compile(r"\bIF\s+(NOT\s+)?EXISTS\b", re.I)
+
+
+def named(key: str, owner: str, text: str) -> bool:
+    """Whether a text names an object and the table that it is part of, if any."""
+    names = {bare(split(key)[1]), bare(owner)} - {""}
+    return all(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in names)
+
+
+def explicable(case: Case, live: Catalog) -> frozenset[str]:
+    """Return live objects that no revision makes here, but may have made if another had not run.
+
+    A renaming would have taken them along, or one that found its work done here names them; one
+    that sent nothing may have made anything in a table that there is.
+    """
+    known = object_histories(case.replay)
+    unknown = [key for key in live.objects if key not in known]
+    if not unknown:
+        return frozenset()
+    idle = ["\n".join(run.statements) for run in case.replay.revisions if minds(run)]
+    owners = {key: table_of(key, live.objects[key]) for key in unknown}
+    return brought(case, live) | {
+        key
+        for key, owner in owners.items()
+        for text in idle
+        if (named(key, owner, text) if text else f"table:{owner}" in known)
+    }
+
+
+def brought(case: Case, live: Catalog) -> frozenset[str]:
+    """Return live objects that no revision makes, but which a renaming would have taken along."""
+    histories = object_histories(case.replay)
+    unknown = live.objects.keys() - histories.keys()
+    return frozenset(moves.brought(unknown, case.replay, histories))

@@ -219,9 +219,13 @@ def _contradicted(voices: Collection[bool]) -> str:
             "Some of its effects are there and some are not, beside a revision that may have "
             "stopped half-way or not have run, so it may have done something else than here."
         )
-    side = "for" if True in voices else "against"
+    if True in voices:
+        return (
+            "What shows of it speaks for it, but no revisions that were run by themselves make "
+            "this schema, and others may have made what shows of it."
+        )
     return (
-        f"What shows of it speaks {side} it, but no revisions that were run by themselves make "
+        "What shows of it speaks against it, but no revisions that were run by themselves make "
         "this schema, and those that come nearest to it say otherwise."
     )
 

@@ -8,7 +8,12 @@ import pytest
 import sqlalchemy
 from sqlalchemy import event
 
-from runbook_lib.agent.statements import is_reflection, may_change_schema, touches_rows
+from runbook_lib.agent.statements import (
+    asks_catalog,
+    is_reflection,
+    may_change_schema,
+    touches_rows,
+)
 from runbook_lib.dsn import Dsn
 from tests.conftest import execute
 
@@ -42,6 +47,12 @@ def test_somebodys_function_may_do_anything(text: str) -> None:
     assert not is_reflection(text)
     assert may_change_schema(text)
     assert touches_rows(text)
+    assert asks_catalog(text)
+
+
+@pytest.mark.parametrize("text", ["SELECT count(*) FROM people", "INSERT INTO a SELECT now()"])
+def test_a_question_about_rows_is_none_about_the_schema(text: str) -> None:
+    assert not asks_catalog(text)
 
 
 def test_a_question_with_something_behind_it_is_none() -> None:

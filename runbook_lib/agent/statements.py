@@ -38,6 +38,7 @@ OWN = re.compile(
     r"within|ilike)",
     re.I,
 )
+CALLING = ("SELECT", "WITH", "VALUES", "CALL")
 IN_A_BLOCK = re.compile(r"\b(?:PERFORM|CALL|SELECT)\s+(?=[^\s(]+\s*\()[^;]*", re.I)
 ENDINGS = ("COMMIT", "END", "ROLLBACK", "ABORT")
 
@@ -67,7 +68,7 @@ def touches_rows(statement: str) -> bool:
         first = word(part)
         if first in ROW_WORDS or (first in ("WITH", "EXPLAIN") and WRITES.search(part)):
             return True
-        if first in ("SELECT", "WITH", "VALUES", "CALL") and calls_foreign(part):
+        if first in CALLING and calls_foreign(part):
             return True
         body = COMMENTS.sub(" ", statement) if first == "DO" else ""
         if WRITES.search(body) or any(map(calls_foreign, IN_A_BLOCK.findall(body))):
@@ -185,10 +186,15 @@ def is_reflection(statement: str) -> bool:
 
 
 def asks_catalog(statement: str) -> bool:
-    """Say whether a text looks at the schema, so that what follows may depend on what is there."""
+    """Say whether a text looks at the schema, so that what follows may depend on what is there.
+
+    So may a function of somebody's that it calls.
+    """
     if re.match(r"\s*DO\b", COMMENTS.sub(" ", statement), re.I):
         return True
-    return bool(re.search(r"\bpg_[a-z]\w+\b|\binformation_schema\b|\bto_reg", statement, re.I))
+    if re.search(r"\bpg_[a-z]\w+\b|\binformation_schema\b|\bto_reg", statement, re.I):
+        return True
+    return any(word(part) in CALLING and calls_foreign(part) for part in parts(statement))
 
 
 def ends_transaction(statement: str) -> bool:
