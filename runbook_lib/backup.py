@@ -190,8 +190,8 @@ def require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise GateError(
-            f"The backup needs up to {needed / 2**30:.1f} GiB here (the dump, and the clone that "
-            f"proves it), and {free / 2**30:.1f} GiB are free.",
+            f"The backup needs up to {counting.size(needed)} here (the dump, and the clone that "
+            f"proves it), and {counting.size(free)} are free.",
             'Free some space, set outputs to a larger disk, or use scratch = "target".',
         )
 

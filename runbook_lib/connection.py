@@ -113,6 +113,7 @@ PRIVATE = re.compile(
 )
 """Names of columns whose values are not repeated; the agent has the same for what it says."""
 _KEY = re.compile(rf"(\([^()]*(?:{PRIVATE.pattern})[^()]*\)=)\(.*\)", re.IGNORECASE)
+_EXHAUSTED = "53"  # the class of the server's codes for a full disk, and the like
 _WHOLE_ROW = ("23502", "23514")  # their detail is "Failing row contains (…)"
 
 
@@ -132,6 +133,11 @@ def fetch(connection: Connection, statement: str, parameters: Any = None) -> lis
             rows: list[tuple[Any, ...]] = cursor.fetchall()
             return rows
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        if str(error.pgcode).startswith(_EXHAUSTED):
+            raise UnreachableError(
+                f"The server of {connection.info.dbname} has run out of something: {words(error)}.",
+                "Give its disk space, memory or connections, then run again.",
+            ) from None
         if not connection.closed:
             raise
         raise UnreachableError(

@@ -273,7 +273,9 @@ class Running:
         if isinstance(known, type) and issubclass(known, RunbookError):
             return NotebookFailed(text, exit_code=known.exit_code, ename=error.ename)
         return NotebookFailed(
-            f"Cell {index} raised {error.ename}: {text}", ename=error.ename, exit_code=1
+            f"Cell {index} raised {error.ename}: {text.rstrip('.')}.",
+            ename=error.ename,
+            exit_code=1,
         )
 
     def _interrupted(self, index: int) -> Interrupted:

@@ -36,9 +36,8 @@ def writing(name: str) -> Iterator[None]:
         reason = "there is no space left" if full else error.strerror
         raise RunbookError(
             f"{name} could not be written: {reason}.",
-            "What was there before is unchanged. Free some space, then run again."
-            if full
-            else "What was there before is unchanged. Check the folder, then run again.",
+            "The file that was there before is unchanged. "
+            + ("Free some space, then run again." if full else "Check the folder, then run again."),
         ) from error
 
 

@@ -121,13 +121,14 @@ class _Page:
             steps = f"{self.plan.strategy}, {count(len(self.plan.steps), 'step')}"
             facts.append(("Plan", f"{escape(steps)}, digest <code>{self.plan.digest}</code>"))
         for given in (self.approval, self.rollback.approval if self.rollback else None):
-            if given:
+            if given and not (given is self.approval and self.plan and not self.plan.steps):
                 facts.append(("Approved", f"by {escape(given.by)}, {moment(given.at)}"))
         if self._left():
             facts.append(("Written", f"<b>{self._left()}</b>"))
         if self.deployment:
             differ = f"{differing(self.deployment.differences)} from what the heads promise"
-            times = self._times("applying", "applied")
+            wrote = self.deployment.steps or self._left()
+            times = self._times("applying", "applied") if wrote else "nothing"
             facts.append(("Written", f"{times}; {differ} afterwards"))
             facts.append(("Rows", f"{kept(self.deployment.tables)}."))
         ways = (
@@ -146,7 +147,7 @@ class _Page:
     def _times(self, first: str, last: str) -> str:
         """When the target was written, from the run's events (UTC)."""
         at = {str(item.get("event")): str(item.get("at", "")) for item in self.folder.events()}
-        begun, ended = at.get(first, ""), at.get(last, "")
+        begun, ended = at.get(first, ""), at.get(last) or at.get("step failed", "")
         if not begun:
             return "at a time that the run's events do not say"
         return (
@@ -247,11 +248,16 @@ class _Page:
 
     def _done(self) -> str:
         told = (
-            *([f"<p><b>{self._left()}</b></p>"] if self._left() else ()),
+            *([f"<p><b>{self._left()}</b></p>{self._cut_off()}"] if self._left() else ()),
             *([self._deployed(self.deployment)] if self.deployment else ()),
             *([self._taken_back(self.rollback)] if self.rollback and self._went_back() else ()),
         )
         return "".join(told) or missing("Nothing was changed on the target.")
+
+    def _cut_off(self) -> str:
+        """The steps of a deployment that was not read back, as far as they were recorded."""
+        done = _read(self.folder, "05_applied", Deployment)
+        return self._steps("applying", "applied", done.steps) if done else ""
 
     def _deployed(self, done: Deployment) -> str:
         told = self._steps("applying", "applied", done.steps)

@@ -180,9 +180,13 @@ class Conductor:
             raise
         except RunbookError as error:
             failure = error
-        result = self._conclude(phase, failure, round(time.monotonic() - begun, 1))
-        event = {"passed": "finished"}.get(result.status, result.status)
-        self.folder.append_event(event, phase, seconds=result.seconds, sentence=result.sentence)
+        try:
+            result = self._conclude(phase, failure, round(time.monotonic() - begun, 1))
+            event = {"passed": "finished"}.get(result.status, result.status)
+            self.folder.append_event(event, phase, seconds=result.seconds, sentence=result.sentence)
+        except RunbookError as error:  # a full disk, for one: the target matters more than a file
+            error.hint = f"{error.hint} {self._written(phase)}".strip()
+            raise
         self.echo(self.scrub.clean(_line(result)))
         return result
 

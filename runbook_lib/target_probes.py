@@ -11,7 +11,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from runbook_lib import postgres
+from runbook_lib import counting, postgres
 from runbook_lib.backup import SPARE_BYTES
 from runbook_lib.counting import count
 from runbook_lib.errors import UnreachableError
@@ -232,11 +232,7 @@ def space(visit: Visit) -> Item:
     needed, free = int(size) * copies + SPARE_BYTES, shutil.disk_usage(home).free
     if free < needed:
         return bad(
-            f"A backup may need {gigabytes(needed)} here, and {gigabytes(free)} are free.",
+            f"A backup may need {counting.size(needed)} here, and {counting.size(free)} are free.",
             'Free some space, set outputs to a larger disk, or use scratch = "target".',
         )
-    return good(f"{gigabytes(free)} are free; a backup needs at most {gigabytes(needed)}.")
-
-
-def gigabytes(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB"
+    return good(f"{counting.size(free)} are free; a backup needs at most {counting.size(needed)}.")

@@ -559,3 +559,11 @@ class TestPlaces:
     def test_no_local_server_of_that_major(self, tmp_path: Path) -> None:
         with pytest.raises(RunbookError, match="no PostgreSQL 9 server"):
             Scratch.for_environment(environment(tmp_path, scratch="local"), 90000, ())
+
+
+def test_a_server_that_has_run_out_of_something_is_told_without_a_traceback(database: Dsn) -> None:
+    full = "DO $$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$"
+    with pytest.raises(
+        UnreachableError, match=r"has run out of something: No space left .*\. Give"
+    ):
+        query(database, full)

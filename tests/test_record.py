@@ -348,3 +348,24 @@ def test_why_a_run_ended_as_it_did_is_in_the_summary(folder: RunFolder) -> None:
     assert "Because</span></td>" in page.split("<nav")[1]
     assert "03_cleanup: 3 rows violate it." in page.split("<nav")[1]
     assert "Because</span></td>" not in record.write(folder, PHASES, "failed", Scrub()).read_text()
+
+
+def test_the_steps_of_a_deployment_that_was_not_read_back_are_shown(folder: RunFolder) -> None:
+    for event in ("started", "applying", "step failed"):
+        folder.append_event(event)
+    cut = StepResult(title="Make the index", seconds=2.5, error="No space left on device")
+    folder.write("05_applied", replace(DEPLOYMENT, steps=(*STEPS, cut), passed=False))
+    page = shown(folder)
+    assert "A step failed on the target; what came of it was not read back." in page
+    assert "Make the index failed No space left on device" in page
+    assert "an end that was not recorded" not in page
+
+
+def test_a_run_with_nothing_to_do_claims_no_write_and_no_approval(folder: RunFolder) -> None:
+    given = replace(APPROVAL, by="nobody")
+    folder.write("plan", replace(PLAN, steps=(), strategy="nothing-to-do"))
+    folder.write("approval", given)
+    folder.write("05_deployment", replace(DEPLOYMENT, steps=(), approval=given))
+    page = shown(folder)
+    assert "Written nothing; 0 objects differ" in page
+    assert "Approved by nobody" not in page

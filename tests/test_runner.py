@@ -19,7 +19,7 @@ import pytest
 from runbook_lib import index, runner
 from runbook_lib.closing import verdict_of
 from runbook_lib.config import Environment, load_environment
-from runbook_lib.errors import ConfigurationError, GateError, SafetyError
+from runbook_lib.errors import ConfigurationError, GateError, RunbookError, SafetyError
 from runbook_lib.evidence import PhaseResult, RunFolder
 from runbook_lib.going_back import Rollback, RollbackPlan
 from runbook_lib.kernels import signal_kernel, start_kernel
@@ -133,6 +133,12 @@ def test_a_phase_that_does_not_pass_ends_the_run(
     assert not any(line.startswith("never_reached …") for line in lines)
     assert read_sealed(outcome.folder).record.verdict == verdict
     assert (outcome.folder.path / f"{phase}.html").exists()
+
+
+def test_a_verdict_that_cannot_be_written_says_what_it_was_about(config: str) -> None:
+    told = r"result\.json could not be written: .* file .* is unchanged\. .* Every step is in force"
+    with pytest.raises(RunbookError, match=told):
+        run(config, ("cannot_be_concluded",), "ends")
 
 
 def test_a_secret_in_an_artifact_keeps_the_run_unsealed(config: str) -> None:
