@@ -23,7 +23,7 @@ from runbook_lib.catalog import (
     diff,
     table_of,
 )
-from runbook_lib.effects import Replay
+from runbook_lib.effects import Replay, RevisionReplay
 from runbook_lib.forensics import Executed, RevisionVerdict
 from runbook_lib.foresight import Foresight, nearest
 from runbook_lib.inference import object_histories
@@ -136,8 +136,20 @@ def _short(case: Case, best: Mapping[frozenset[str], frozenset[str]]) -> frozens
         run.revision_id
         for run in case.replay.revisions
         if run.stoppable and best
-        for own in (since({change.object for change in run.changes}, case.replay),)
-        if all(run.revision_id in chosen and own & keys for chosen, keys in best.items())
+        if all(
+            run.revision_id in chosen and _reached(case, run, keys) for chosen, keys in best.items()
+        )
+    )
+
+
+def _reached(case: Case, run: RevisionReplay, keys: Collection[str]) -> frozenset[str]:
+    """Return which objects it changes, or names: what it makes anew is the same afterwards."""
+    own = since({change.object for change in run.changes}, case.replay)
+    states, text = {**case.live.objects, **case.replay.final.objects}, "\n".join(run.statements)
+    return frozenset(
+        key
+        for key in keys
+        if key in own or suspects.named(key, table_of(key, states.get(key)), text)
     )
 
 
@@ -155,12 +167,14 @@ def _baffled(
         if _overwritten(case, judged, judged[name])
         or (judged[name].executed == "no" and name in concerned)
     }
-    stopped = overwritten | {name for name in stoppable if judged[name].executed != "yes"}
+    stopped = overwritten | {n for n in stoppable if judged[n].executed != "yes" or n in refuted}
     if not stopped and 2 ** len(doubts.every) <= TRIALS:
         return Explanation(made=None, ran={}, baffling=refuted) if refuted else None
     missing = {name for name, verdict in judged.items() if verdict.executed == "no"}
     lost = case.replay.final.objects.keys() - case.live.objects.keys()
-    murky = _murky(kin, lost | odd, missing | stopped | {*doubts.silent})
+    murky = _murky(kin, lost | odd, missing | stopped | {*doubts.silent}).union(
+        *(_reached(case, case.runs[name], lost | odd) for name in stopped)
+    )
     halves = {name for name in doubts.halves if suspects.against(judged[name]) & murky}
     baffling = refuted | mistakable | overwritten | halves | suspects.replaceable(case, judged)
     return Explanation(made=None, ran={}, baffling=baffling, murky=murky)

@@ -72,6 +72,19 @@ TREES = {
                          "EXCEPTION WHEN duplicate_object THEN NULL; END $$",
                          "CREATE TABLE IF NOT EXISTS t (name text)")),
     ),
+    "index that one is to build anew, and stopped before": (
+        Rev(id="r0", up=("CREATE TABLE t (id int)", "CREATE INDEX i ON t (id)")),
+        Rev(id="r1", up=("CREATE TABLE first ()",)),
+        Rev(id="r2", outside=("DROP INDEX CONCURRENTLY IF EXISTS i",
+                              "CREATE INDEX CONCURRENTLY i ON t (id)")),
+        Rev(id="r3", up=("CREATE TABLE last ()",)),
+    ),
+    "index that one builds anew, after another thing": (
+        Rev(id="r0", up=("CREATE TABLE t (id int)",)),
+        Rev(id="r1", up=("CREATE INDEX i ON t (id)", "CREATE TABLE first ()")),
+        Rev(id="r2", up=("CREATE TABLE u ()",), outside=("DROP INDEX CONCURRENTLY IF EXISTS i",
+                              "CREATE INDEX CONCURRENTLY i ON t (id)")),
+    ),
     "renamed in one branch, changed in another": (
         Rev(id="r0", up=("CREATE TABLE t (id int, note text)",)),
         Rev(id="r1", parents=("r0",), up=("ALTER TABLE t DROP note", "CREATE TABLE u ()")),
