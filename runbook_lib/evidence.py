@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Literal, TypeVar
 from runbook_lib.artifacts import Artifact, from_json
 from runbook_lib.config import Environment
 from runbook_lib.errors import GateError, RunbookError, SafetyError
-from runbook_lib.files import atomic_write, numbered, pretty, writing
+from runbook_lib.files import atomic_write, numbered, pretty, read_plain, writing
 
 PHASES = (
     "00_current_state",
@@ -187,7 +187,7 @@ class RunFolder:
                 f"The run {self.name} has no {self._file(name).name} yet.",
                 "Run the notebook that makes it first.",
             ) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise GateError(
                 f"{self._file(name).name} of the run {self.name} is not JSON.",
                 "It was changed; run the notebook that makes it again.",
@@ -239,10 +239,12 @@ class RunFolder:
             os.fsync(stream.fileno())
 
     def events(self) -> tuple[dict[str, Any], ...]:
-        """Read the event log; a last line that was cut off by a crash is left out."""
+        """Read the event log; a last line that was cut off by a crash is left out, and so is what
+        is no plain file.
+        """
         try:
-            lines = (self.path / EVENTS).read_text(errors="replace").splitlines()
-        except FileNotFoundError:
+            lines = read_plain(self.path / EVENTS).decode(errors="replace").splitlines()
+        except OSError:
             return ()
         found = []
         for line in lines:

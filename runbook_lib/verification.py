@@ -168,8 +168,14 @@ def _verify_home(home: Path, key: Ed25519PublicKey | None) -> Iterator[VerifyRes
                 _name_fault(sealed[name]) or chain.get(name, "") or _run_fault(sealed[name], key)
             )
         good = _praise(sealed[name], key) if not fault else ""
-        label = f"{home.name}/{name}"
-        yield VerifyResult(name=label, ok=not fault, sentence=f"{label}: {fault or good}.")
+        label = _plain(f"{home.name}/{name}")
+        yield VerifyResult(name=label, ok=not fault, sentence=f"{label}: {_plain(fault or good)}.")
+
+
+def _plain(text: str) -> str:
+    """Return a name or a sentence as one line that does nothing to a terminal."""
+    kept = text.encode(errors="replace").decode()
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in kept)
 
 
 def _readable(folders: dict[str, RunFolder]) -> dict[str, Sealed]:

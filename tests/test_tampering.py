@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from runbook_lib import cli
+from runbook_lib import cli, index
 from runbook_lib.artifacts import digest, file_digest
-from runbook_lib.closing import seal_run
+from runbook_lib.closing import plan_digest, seal_run
 from runbook_lib.config import Environment, ProjectSettings
 from runbook_lib.errors import ConfigurationError, SafetyError
 from runbook_lib.evidence import RunFolder
@@ -290,3 +290,32 @@ def test_the_log_may_be_torn_or_strange(environment: Environment) -> None:
 
 def test_a_seal_is_read_as_it_was_written(runs: list[Sealed]) -> None:
     assert read_sealed(runs[0].folder) == runs[0]
+
+
+@pytest.mark.parametrize("become", [become_a_folder, become_a_pipe, become_a_link, nest_deeply])
+@pytest.mark.parametrize("file", ["events.jsonl", "plan.json", "HEAD.json"])
+def test_what_a_run_at_work_left_may_be_strange(
+    environment: Environment, become: Callable[[Path], object], file: str
+) -> None:
+    """Nothing hangs, and nothing ends in a traceback; what cannot be read counts for nothing."""
+    deployed_run(environment)
+    folder = RunFolder.open(environment, "new")
+    folder.write("plan", PLAN)
+    home = folder.path.parent
+    become(folder.path / file if (folder.path / file).exists() else home / file)
+    good, unsealed = verify(environment.outputs)
+    assert (good.ok, unsealed.ok) == (True, False)
+    assert index.write(environment.outputs).exists()
+    assert plan_digest(folder) == ""
+
+
+def test_names_that_would_act_on_a_terminal_are_shown_and_do_nothing(
+    environment: Environment, runs: list[Sealed]
+) -> None:
+    odd = os.fsencode(environment.outputs / "\x1b[2Jold") + b"\n\xff"
+    shutil.copytree(os.fsencode(runs[0].folder.path), os.path.join(odd, b"20260101T000000Z-aaaaaa"))
+    told = CliRunner().invoke(cli.main, ["verify", "--outputs", str(environment.outputs)])
+    assert told.exit_code == 1
+    (line,) = [line for line in told.output.splitlines() if "swapped or renamed" in line]
+    assert "[2Jold" in line
+    assert "\x1b" not in told.output
