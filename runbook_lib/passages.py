@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from runbook_lib.counting import count
+from runbook_lib.findings import Finding, grouped, told
 from runbook_lib.forensics import Audit, Evidence, Target
 from runbook_lib.pages import fold, table, took, word
 from runbook_lib.plan import Plan, Step, StepResult
@@ -41,10 +42,20 @@ def found(audit: Audit) -> str:
 
 def findings(audit: Audit) -> str:
     rows = [
-        (f"<code>{item.code}</code>", word(item.severity), escape(item.message))
-        for item in audit.findings
+        (
+            f"<code>{group[0].code}</code>",
+            word(group[0].severity),
+            escape(told(group)) + _each(group),
+        )
+        for group in grouped(audit.findings)
     ]
     return table(("Finding", "Severity", "What"), rows) if rows else "<p>Nothing: no finding.</p>"
+
+
+def _each(group: Sequence[Finding]) -> str:
+    """What each of many findings says, folded."""
+    said = "<br>".join(escape(item.message) for item in group)
+    return fold("All of them", f"<p>{said}</p>", is_open=False) if len(group) > 1 else ""
 
 
 def revisions(audit: Audit) -> str:

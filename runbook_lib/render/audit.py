@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
 from runbook_lib.counting import count
-from runbook_lib.findings import SEVERITIES, Finding, gravity
+from runbook_lib.findings import SEVERITIES, Finding, grouped, told
 from runbook_lib.forensics import Audit, Drift, RevisionVerdict, Strategy
 from runbook_lib.render.display import Display, clean, folded, paragraph, seconds, stack
 from runbook_lib.render.marks import (
@@ -24,7 +24,6 @@ from runbook_lib.render.table import LONG, Cell, Column, table
 SHORT = 6  # effects, or revisions' evidence, that are shown as they are
 MANY = 200  # effects that are listed on demand
 KINDS = 4  # kinds of effects that are counted
-MANY_ALIKE = 12  # findings of one code that stand each by itself
 
 
 def binding(facts: Mapping[str, str], caption: str = "What this notebook is bound to") -> Display:
@@ -191,41 +190,27 @@ def _speaks(in_favour: bool) -> Cell:
 
 def findings(found: Sequence[Finding]) -> Display:
     """What is wrong, errors first. Many that are alike but for their subject share one row."""
-    items = sorted(found, key=gravity)
-    groups: defaultdict[tuple[str, str, str], list[Finding]] = defaultdict(list)
-    for item in items:
-        groups[item.severity, item.code, item.suggestion].append(item)
-    tally = Counter(item.severity for item in items)
+    tally = Counter(item.severity for item in found)
     parts = [count(tally[name], name) for name in SEVERITIES if name in tally and name != "info"]
     parts += [f"{tally['info']:,} for information"] if "info" in tally else []
     return table(
-        f"{count(len(items), 'finding')}: {', '.join(parts)}",
+        f"{count(len(found), 'finding')}: {', '.join(parts)}",
         ("code", "severity", "subject", Column("message", True), Column("suggestion", True)),
-        [
-            row
-            for alike in groups.values()
-            for row in ([_many(alike)] if len(alike) > MANY_ALIKE else map(_finding_row, alike))
-        ],
+        list(map(_finding_row, grouped(found))),
         empty="✓ No findings.",
     )
 
 
-def _finding_row(item: Finding) -> tuple[Cell, ...]:
+def _finding_row(group: Sequence[Finding]) -> tuple[Cell, ...]:
+    """Return one row, which in HTML shows on demand what each of many says."""
+    first, more = group[0], len(group) - 1
+    rest = "\n".join(item.message for item in group) if more else ""
+    subject = Cell(f"{first.subject} and {more:,} more") if more else Cell(first.subject, code=True)
     return (
-        Cell(item.code, code=True),
-        severity_cell(item.severity),
-        *(Cell(item.subject, code=True), Cell(item.message), Cell(item.suggestion)),
+        Cell(first.code, code=True),
+        severity_cell(first.severity),
+        *(subject, Cell(told(group), rest=rest), Cell(first.suggestion)),
     )
-
-
-def _many(alike: Sequence[Finding]) -> tuple[Cell, ...]:
-    """Return one row for many findings; HTML shows what each says on demand."""
-    first = alike[0]
-    told = f"{len(alike):,} findings alike. The first: {first.message}"
-    code, severity, _, _, suggestion = _finding_row(first)
-    subject = Cell(f"{first.subject} and {len(alike) - 1:,} more")
-    rest = "\n".join(item.message for item in alike)
-    return code, severity, subject, Cell(told, rest=rest), suggestion
 
 
 def strategies(items: Sequence[Strategy]) -> Display:
