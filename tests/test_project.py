@@ -272,6 +272,16 @@ def test_env_that_fails_is_a_project_error(database: Dsn) -> None:
     assert "app/settings.py:" in caught.value.message
 
 
+def test_an_env_that_ends_the_process_is_said_to_have_done_so(
+    database: Dsn, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(PROJECTS / "settings", tmp_path / "settings")
+    file = next(copy.rglob("env.py"))
+    file.write_text("import sys\nsys.exit(3)\n" + file.read_text())
+    with pytest.raises(ProjectError, match=r"it ended itself with sys.exit\(3\) \(.*env.py:2\)"):
+        project("settings", tmp_path, env=PARTS).run_replay(database)
+
+
 def test_a_driver_that_the_interpreter_lacks_is_named_with_what_to_write(database: Dsn) -> None:
     """From SQLAlchemy 2.1 on a URL without a driver asks for psycopg, which is not there."""
     asked = project("any_driver", env={"DATABASE_URL": "{url}", "MODE": ""})

@@ -108,5 +108,7 @@ def explain(error: BaseException) -> str:
         "sqlalchemy",
         "pg8000",
     )
+    if isinstance(cause, SystemExit):
+        return f"it ended itself with sys.exit({text})"
     named = plain or type(cause).__name__ in ("CommandError", "Refused")
     return text if named and text else f"{type(cause).__name__}: {text}".rstrip(": ")
