@@ -21,6 +21,7 @@ from runbook_lib.effects import RevisionReplay
 from runbook_lib.errors import RunbookError, SafetyError
 from runbook_lib.plan import Plan, Step, StepResult
 from runbook_lib.project import Project
+from runbook_lib.pulse import pulse
 from runbook_lib.versions import row_statements
 
 Progress = Callable[[str], None]
@@ -60,7 +61,8 @@ def _timed(
 ) -> StepResult:
     start, error = time.monotonic(), ""
     try:
-        doers[step.kind](step, plan, stage)
+        with pulse(stage.progress, lambda: title.partition(":")[0]):
+            doers[step.kind](step, plan, stage)
     except (RunbookError, psycopg2.Error) as failure:
         error = redact(words(failure), [stage.dsn.password])
     return StepResult(title=title, seconds=round(time.monotonic() - start, 3), error=error)
