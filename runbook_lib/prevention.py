@@ -112,12 +112,14 @@ _GITHUB = """\
 on:
   schedule:
     - cron: "17 5 * * *"
+env:
+  RUNBOOK: "${{{{ vars.RUNBOOK }}}}"  # what pip installs it from: a wheel, a repository
 jobs:
   audit-{name}:
     runs-on: ubuntu-latest
     steps:
       - uses: actions/checkout@v4
-      - run: pip install alembic-runbook
+      - run: pip install "$RUNBOOK"
       - run: {command}
       - if: always()
         uses: actions/upload-artifact@v4
@@ -131,7 +133,7 @@ audit-{name}:
   rules:
     - if: $CI_PIPELINE_SOURCE == "schedule"
   script:
-    - pip install alembic-runbook
+    - pip install "$RUNBOOK"  # a variable: a wheel of it, or a repository
     - {command}
   artifacts:
     when: always

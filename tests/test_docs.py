@@ -31,6 +31,7 @@ from runbook_lib.config import load_environments
 from runbook_lib.dsn import Dsn
 from runbook_lib.evidence import RUNNER_VARIABLE
 from runbook_lib.forensics import DriftKind
+from runbook_lib.prevention import schedule
 from runbook_lib.seal import Sealed, read_sealed
 
 ROOT = Path(__file__).parent.parent
@@ -313,6 +314,14 @@ def test_a_job_that_a_person_releases_stands_between_plan_and_deployment(number:
     assert "--by" in deploy
     assert "$DIGEST" in deploy, "exactly the digest that the plan's job showed"
     assert jobs["production"]["environment"] == "production"
+
+
+def test_nothing_is_installed_by_a_name_that_no_index_holds() -> None:
+    """Under a name that is free anybody may put a package, and CI would run it on production."""
+    shown = [page.read_text() for page in PAGES] + [*schedule("staging").values()]
+    assert not [text for text in shown if re.search(r"pip install [^\n`]*alembic-runbook", text)]
+    for name in ("GitHub Actions", "GitLab CI"):
+        assert 'pip install "$RUNBOOK"' in str(yaml.safe_load(schedule("staging")[name]))
 
 
 def test_github_s_deployment_waits_for_the_plan_and_gitlab_s_for_a_click() -> None:
