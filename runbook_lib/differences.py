@@ -102,7 +102,7 @@ def find_drift(
     made = {*inference.object_histories(replay)}
     made |= explained.objects.keys() if explained else _left_over(replay, live, made, verdicts)
     whose = "No revision" if replay.whole else "No revision that could be replayed"
-    found = [*_extra(live, made, f"{whose} makes it.")]
+    found = [*_extra(live, made.union(murky), f"{whose} makes it.")]
     if explained is None:
         odd = [*_changed(known, verdicts), *_lost(replay, live, verdicts)]
         found += [drift for drift in odd if drift.object not in murky]

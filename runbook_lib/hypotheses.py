@@ -13,27 +13,22 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, combinations, islice
 
-from runbook_lib import differences, moves, suspects
+from runbook_lib import moves, suspects
 from runbook_lib.case import Case
 from runbook_lib.catalog import (
-    Aspects,
     Catalog,
-    ObjectChange,
     apply_changes,
-    diff,
     table_of,
 )
-from runbook_lib.effects import Replay, RevisionReplay
+from runbook_lib.effects import RevisionReplay
 from runbook_lib.forensics import Executed, RevisionVerdict
 from runbook_lib.foresight import Foresight, nearest
-from runbook_lib.inference import object_histories
 from runbook_lib.kinship import Kinship, since
+from runbook_lib.nearness import Nearness
 from runbook_lib.suspects import Suspects
 from runbook_lib.verdicts import ran
 
 TRIALS = 12  # runs at most, each about as long as a replay
-
-_UNDONE = {"added": "removed", "removed": "added", "changed": "changed"}
 
 Trial = Callable[[tuple[str, ...]], Catalog | None]
 """Runs just these revisions, in the replay's order; None when one of them fails."""
@@ -69,7 +64,7 @@ def explain(
     if not doubts.behind and not doubts.unmade and not suspects.holed(case, judged):
         return None
     begun = {*doubts.begun, *(name for name in doubts.silent if case.runs[name].stoppable)}
-    near = _Nearness(case, live, frozenset({*doubts.stopped, *begun}), doubts.unmade)
+    near = Nearness(case, live, frozenset({*doubts.stopped, *begun}), doubts.unmade)
     order = [run.revision_id for run in case.replay.revisions]
     found: dict[frozenset[str], Catalog] = {}
     off: dict[frozenset[str], frozenset[str]] = {}
@@ -88,7 +83,22 @@ def explain(
             found[chosen] = made
     if found:
         return _agreed(near, doubts, found)
-    return _baffled(case, judged, doubts, _refuted(case, judged, base, off if trial else {}))
+    best = _best(base, off if trial else {})
+    odd = suspects.odd(case, judged) | doubts.unmade if best else set[str]()
+    refuted = _refuted(case, judged, base, best, able=base in off)
+    return _baffled(case, judged, doubts, refuted, odd.difference(*best.values()))
+
+
+def _best(
+    base: frozenset[str], off: Mapping[frozenset[str], frozenset[str]]
+) -> Mapping[frozenset[str], frozenset[str]]:
+    """Return the histories that come nearest; that of the chains alone, if it is among them.
+
+    ``off`` are those that could run, and the objects that keep them from the live schema.
+    """
+    fewest = min(map(len, off.values()), default=0)
+    best = {chosen: keys for chosen, keys in off.items() if len(keys) == fewest}
+    return {base: best[base]} if base in best else best
 
 
 def _base(case: Case, judged: Mapping[str, RevisionVerdict], doubts: Suspects) -> frozenset[str]:
@@ -107,25 +117,23 @@ def _refuted(
     case: Case,
     judged: Mapping[str, RevisionVerdict],
     base: frozenset[str],
-    off: Mapping[frozenset[str], frozenset[str]],
+    best: Mapping[frozenset[str], frozenset[str]],
+    *,
+    able: bool,
 ) -> frozenset[str]:
     """Return whom the chains judge otherwise than any history that comes nearest, if not theirs.
 
-    If theirs cannot even run, one that says otherwise is enough. ``off`` are the histories that
-    could, and the objects that keep them from the live schema: something was changed by hand, say;
-    or one of the nearest that can stop half-way did not come to what it does to them.
+    If theirs is not ``able`` to run, one that says otherwise is enough. Something was changed by
+    hand, say; or one that can stop half-way did not come to all that it does.
     """
-    fewest = min(map(len, off.values()), default=0)
-    best = {chosen: keys for chosen, keys in off.items() if len(keys) == fewest}
-    if base in best:
-        return _short(case, {base: best[base]})
-    contrary = all if base in off else any
+    if not best or base in best:
+        return _short(case, best)
+    contrary = all if able else any
     return _short(case, best) | {
         name
         for name, verdict in judged.items()
-        for said in (verdict.executed == "yes",)
-        if verdict.executed in ("yes", "no")
-        and best
+        for said in (verdict.executed != "no",)
+        if (verdict.executed in ("yes", "no") or suspects.half(case, verdict))
         and contrary((name in chosen) != said for chosen in best)
     }
 
@@ -154,9 +162,16 @@ def _reached(case: Case, run: RevisionReplay, keys: Collection[str]) -> frozense
 
 
 def _baffled(
-    case: Case, judged: Mapping[str, RevisionVerdict], doubts: Suspects, refuted: frozenset[str]
+    case: Case,
+    judged: Mapping[str, RevisionVerdict],
+    doubts: Suspects,
+    refuted: frozenset[str],
+    like: Collection[str],
 ) -> Explanation | None:
-    """Nothing explains the schema: say what is open where not all that could be was tried."""
+    """Nothing explains the schema: say what is open where not all that could be was tried.
+
+    ``like`` are odd objects that the histories which come nearest make as they are.
+    """
     stoppable = {run.revision_id for run in case.replay.revisions if run.stoppable} & {*judged}
     kin, odd = Kinship(case.replay, case.live), suspects.odd(case, judged)
     concerned = kin.writers(odd)
@@ -169,13 +184,20 @@ def _baffled(
     }
     stopped = overwritten | {n for n in stoppable if judged[n].executed != "yes" or n in refuted}
     if not stopped and 2 ** len(doubts.every) <= TRIALS:
-        return Explanation(made=None, ran={}, baffling=refuted) if refuted else None
+        halves = {name for name in doubts.halves if suspects.against(judged[name]) & {*like}}
+        baffling, murky = refuted | halves, frozenset(like)
+        return Explanation(made=None, ran={}, baffling=baffling, murky=murky) if baffling else None
     missing = {name for name, verdict in judged.items() if verdict.executed == "no"}
     lost = case.replay.final.objects.keys() - case.live.objects.keys()
     murky = _murky(kin, lost | odd, missing | stopped | {*doubts.silent}).union(
-        *(_reached(case, case.runs[name], lost | odd) for name in stopped)
+        like, *(_reached(case, case.runs[name], lost | odd) for name in stopped)
     )
-    halves = {name for name in doubts.halves if suspects.against(judged[name]) & murky}
+    minding = [name for name in doubts.stopped if suspects.minds(case.runs[name])]
+    halves = {name for name in doubts.halves if suspects.against(judged[name]) & murky} | {
+        name
+        for name in minding
+        if _murky(kin, suspects.against(judged[name]), (missing | stopped) - {name})
+    }
     baffling = refuted | mistakable | overwritten | halves | suspects.replaceable(case, judged)
     return Explanation(made=None, ran={}, baffling=baffling, murky=murky)
 
@@ -205,7 +227,7 @@ def _overwritten(
 
 
 def _agreed(
-    near: _Nearness, doubts: Suspects, found: Mapping[frozenset[str], Catalog]
+    near: Nearness, doubts: Suspects, found: Mapping[frozenset[str], Catalog]
 ) -> Explanation:
     """Keep silent about what no object speaks of, unless everything was tried and agrees.
 
@@ -236,13 +258,11 @@ def _agreed(
         if run.changes and len({run.revision_id in other for other in best}) == 1
     }
     known |= {name: "yes" for name in doubts.holes if all(name in other for other in found)}
-    known |= {
-        name: "unknowable"
-        for name in doubts.stopped
-        if len({name in other for other in found}) == 2 and min(undone.values()) == 0
-    }
-    if not any(undone.values()):
-        known |= {name: "yes" for name in doubts.stopped if all(name in other for other in found)}
+    for name in doubts.stopped:
+        needless = any(not near.apart(made, chosen - {name}) for chosen, made in found.items())
+        if needless and any(name in chosen for chosen in found):  # it need not have stopped
+            whole = not any(undone.values()) and all(name in chosen for chosen in found)
+            known[name] = "yes" if whole else "unknowable"
     return Explanation(made=found[best[0]], ran=known, likely=likely)
 
 
@@ -266,7 +286,7 @@ def _made(case: Case, chosen: frozenset[str]) -> Catalog | None:
 
 
 def _likeliest(
-    near: _Nearness, doubts: Suspects, base: frozenset[str]
+    near: Nearness, doubts: Suspects, base: frozenset[str]
 ) -> tuple[Iterable[frozenset[str]], Collection[frozenset[str]]]:
     """Return histories, those first that should make what is nearest to the live schema.
 
@@ -287,12 +307,12 @@ def _likeliest(
 class _Reckoning:
     """Reckons what histories should make, at no cost."""
 
-    def __init__(self, near: _Nearness, suspected: frozenset[str]) -> None:
+    def __init__(self, near: Nearness, suspected: frozenset[str]) -> None:
         self._near, self._suspected = near, suspected
         self._foresight = Foresight(near.case.replay)
         self._kin = Kinship(near.case.replay, near.live)
         runs = near.case.runs.items()
-        self._texts = {n: "\n".join(r.statements) for n, r in runs if suspects.minds(r)}
+        self._texts = {name: suspects.hint(run) for name, run in runs if suspects.minds(run)}
         self._idle = {name for name, run in runs if suspects.idle(run)}
 
     def nearest(self, base: frozenset[str], *, forgiving: bool) -> tuple[frozenset[str], ...]:
@@ -332,59 +352,3 @@ class _Reckoning:
 def _flips(doubted: tuple[str, ...]) -> Iterator[frozenset[str]]:
     for count in range(len(doubted) + 1):
         yield from map(frozenset, combinations(doubted, count))
-
-
-class _Nearness:
-    """Tells what keeps a schema from being the live one.
-
-    What no revision makes does not count, unless one might have (``unmade``); nor what those of the
-    revisions ``begun`` left undone that are among the chosen.
-    """
-
-    def __init__(
-        self, case: Case, live: Catalog, begun: frozenset[str], unmade: frozenset[str]
-    ) -> None:
-        self.case, self.live, self._begun = case, live, begun
-        self._allowed: dict[frozenset[str], Mapping[str, set[str]]] = {}
-        self._known = object_histories(case.replay)
-        self._foreign = live.objects.keys() - self._known.keys() - unmade
-
-    def apart(self, made: Catalog, chosen: frozenset[str] | None = None) -> list[ObjectChange]:
-        """Return the objects at odds; of all of them, stopped or not, without ``chosen``."""
-        aligned, _ = differences.align(self.live, made, self._known)
-        undone = {} if chosen is None else self._undone(chosen)
-        return [
-            change
-            for change in diff(_finished(made), _finished(aligned))
-            if not (change.before is None and change.object in self._foreign)
-            and change.kind not in undone.get(change.object, ())
-        ]
-
-    def _undone(self, chosen: frozenset[str]) -> Mapping[str, set[str]]:
-        """Return how objects may differ because a revision did not come to them."""
-        names = chosen & self._begun
-        if names not in self._allowed:
-            self._allowed[names] = _left(names, self.case.replay)
-        return self._allowed[names]
-
-
-def _left(names: Collection[str], replay: Replay) -> Mapping[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for run in replay.revisions:
-        for change in run.changes if run.revision_id in names else ():
-            for key in since({change.object}, replay):
-                found.setdefault(key, set()).add(_UNDONE[change.kind])
-    return found
-
-
-def _finished(catalog: Catalog) -> Catalog:
-    """Leave out whether indexes and constraints are valid: that is found by itself."""
-    return Catalog(objects=dict(_without_validity(catalog.objects.items())))
-
-
-def _without_validity(
-    items: Iterable[tuple[str, Aspects]],
-) -> Iterator[tuple[str, Aspects]]:
-    for key, aspects in items:
-        known = {k: v for k, v in aspects.items() if k not in ("valid", "validated")}
-        yield key, known if len(known) < len(aspects) else aspects

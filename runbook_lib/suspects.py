@@ -9,7 +9,7 @@ from itertools import chain
 
 from runbook_lib import graph as graphs
 from runbook_lib import moves
-from runbook_lib.agent.statements import may_change_schema
+from runbook_lib.agent.statements import asks_catalog, may_change_schema
 from runbook_lib.case import Case
 from runbook_lib.catalog import Catalog, split, table_of
 from runbook_lib.doubts import bare
@@ -72,7 +72,8 @@ def holed(case: Case, judged: Mapping[str, RevisionVerdict]) -> bool:
     for number, name in enumerate(order):
         if judged[name].executed not in ("yes", "partly"):
             continue
-        at_odds = drifted or half(case, judged[name])
+        partly = judged[name].executed == "partly"
+        at_odds = drifted or (partly and (minds(runs[name]) or not runs[name].stoppable))
         if graphs.ancestors(case.graph, [name]) & missing:
             return True
         if at_odds and hidden & {*order[:number]}:
@@ -166,7 +167,7 @@ def suspects(case: Case, judged: Mapping[str, RevisionVerdict], live: Catalog) -
 def _rivals(case: Case, judged: Mapping[str, RevisionVerdict]) -> Iterator[str]:
     """Revisions whose objects are at odds, or of which all may be what later ones made.
 
-    And those of which nothing shows, but which may have made the half that shows of another one.
+    And those of which nothing shows, but which may have made what shows of a half.
     """
     contradicting = odd(case, judged)
     halves = [verdict for verdict in judged.values() if half(case, verdict)]
@@ -176,18 +177,19 @@ def _rivals(case: Case, judged: Mapping[str, RevisionVerdict]) -> Iterator[str]:
         if verdict is None:
             continue
         at_odds = any(change.object in contradicting for change in run.changes)
-        own = _told_by(run, verdict)
-        if (
-            (at_odds and verdict.executed in ("yes", "no"))
-            or (verdict.executed == "yes" and later.may_have_made(case, verdict))
-            or (
-                verdict.executed == "no"
-                and minds(run)
-                and any(own.may_have_made(case, one, told=True) for one in halves)
-            )
-        ):
+        if verdict.executed == "yes" and (at_odds or later.may_have_made(case, verdict)):
+            yield run.revision_id
+        if verdict.executed == "no" and (at_odds or _in_place_of(run, verdict, halves, case)):
             yield run.revision_id
         later.add(run, verdict)
+
+
+def _in_place_of(
+    run: RevisionReplay, verdict: RevisionVerdict, others: Collection[RevisionVerdict], case: Case
+) -> bool:
+    """Whether it looks before it acts, and names all that speaks for one of the others."""
+    own = _told_by(run, verdict)
+    return minds(run) and any(own.may_have_made(case, one, told=True) for one in others)
 
 
 def odd(case: Case, judged: Mapping[str, RevisionVerdict]) -> set[str]:
@@ -280,12 +282,20 @@ def minds(run: RevisionReplay) -> bool:
     return run.asks or any(map(_GUARD.search, run.statements)) or idle(run)
 
 
+def hint(run: RevisionReplay) -> str:
+    """What it says, with the names of what it might change; "" where it looked in Python."""
+    if run.asks and not any(map(asks_catalog, run.statements)):
+        return ""
+    return "\n".join(run.statements)
+
+
+_COMPOSED = re.compile(r"\bEXECUTE\s+(?!FUNCTION|PROCEDURE)", re.I)
 _GUARD = re.compile(r"\bIF\s+(NOT\s+)?EXISTS\b", re.I)
 
 
 def named(key: str, owner: str, text: str) -> bool:
-    """Whether a text names an object and the table that it is part of, if any."""
-    names = {bare(split(key)[1]), bare(owner)} - {""}
+    """Whether a text names an object and its table, if any; what it puts together it need not."""
+    names = {bare(split(key)[1]), "" if _COMPOSED.search(text) else bare(owner)} - {""}
     return all(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in names)
 
 
@@ -293,13 +303,13 @@ def explicable(case: Case, live: Catalog) -> frozenset[str]:
     """Return live objects that no revision makes here, but may have made if another had not run.
 
     A renaming would have taken them along, or one that found its work done here names them; one
-    that sent nothing may have made anything in a table that there is.
+    that looked in Python may have made anything in a table that there is.
     """
     known = object_histories(case.replay)
     unknown = [key for key in live.objects if key not in known]
     if not unknown:
         return frozenset()
-    idle = ["\n".join(run.statements) for run in case.replay.revisions if minds(run)]
+    idle = [hint(run) for run in case.replay.revisions if minds(run)]
     owners = {key: table_of(key, live.objects[key]) for key in unknown}
     return brought(case, live) | {
         key

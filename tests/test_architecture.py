@@ -29,6 +29,7 @@ PURE = (
     "inference",
     "kinship",
     "moves",
+    "nearness",
     "neighbours",
     "plan",
     "planning",

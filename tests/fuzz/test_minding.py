@@ -23,6 +23,11 @@ DO $$ BEGIN
     ALTER TABLE t ADD name text;
   END IF;
 END $$"""
+EVERY = """\
+DO $$ DECLARE t regclass; BEGIN
+  FOR t IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+  LOOP EXECUTE format('ALTER TABLE %s ADD stamp text', t); END LOOP;
+END $$"""
 IN_PYTHON = Spelling(
     sql="CREATE TABLE IF NOT EXISTS t (id serial PRIMARY KEY, name text)",
     python="if not sa.inspect(op.get_bind()).has_table('t'):\n"
@@ -84,6 +89,17 @@ TREES = {
         Rev(id="r1", up=("CREATE INDEX i ON t (id)", "CREATE TABLE first ()")),
         Rev(id="r2", up=("CREATE TABLE u ()",), outside=("DROP INDEX CONCURRENTLY IF EXISTS i",
                               "CREATE INDEX CONCURRENTLY i ON t (id)")),
+    ),
+    "renaming of a table that was not there, with something committed at once": (
+        Rev(id="r0", up=("CREATE TYPE mood AS ENUM ('low')",)),
+        Rev(id="r1", up=("CREATE TABLE t (id int, note text)",)),
+        Rev(id="r2", up=("ALTER TABLE IF EXISTS t RENAME TO u",),
+            outside=("ALTER TYPE mood ADD VALUE IF NOT EXISTS 'o1'",)),
+    ),
+    "column for every table that there is": (
+        Rev(id="r0", up=("CREATE TABLE one (id int)", "CREATE TABLE two (id int)")),
+        Rev(id="r1", parents=("r0",), up=("DROP TABLE one",)),
+        Rev(id="r2", parents=("r0",), up=(EVERY,)),
     ),
     "renamed in one branch, changed in another": (
         Rev(id="r0", up=("CREATE TABLE t (id int, note text)",)),
