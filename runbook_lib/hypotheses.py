@@ -184,9 +184,10 @@ def _baffled(
     }
     stopped = overwritten | {n for n in stoppable if judged[n].executed != "yes" or n in refuted}
     if not stopped and 2 ** len(doubts.every) <= TRIALS:
+        if not refuted and not like:
+            return None
         halves = {name for name in doubts.halves if suspects.against(judged[name]) & {*like}}
-        baffling, murky = refuted | halves, frozenset(like)
-        return Explanation(made=None, ran={}, baffling=baffling, murky=murky) if baffling else None
+        return Explanation(made=None, ran={}, baffling=refuted | halves, murky=frozenset(like))
     missing = {name for name, verdict in judged.items() if verdict.executed == "no"}
     lost = case.replay.final.objects.keys() - case.live.objects.keys()
     murky = _murky(kin, lost | odd, missing | stopped | {*doubts.silent}).union(
