@@ -96,7 +96,6 @@ def revision(event: Event, masked: Sequence[str]) -> RevisionReplay:
         touches_rows=event.get("touches_rows", False),
         commits_inside=event.get("commits_inside", False),
         autocommit=event.get("autocommit", False),
-        lost=event.get("lost", False),
         asks=event.get("asks", False),
         error=redact(event.get("error", ""), masked),
     )

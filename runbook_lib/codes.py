@@ -151,7 +151,8 @@ CODES: dict[str, Code] = dict(
             "error",
             "Alembic reported success, but the database holds nothing of it.",
             "The version rows and the catalog, read again on a new connection.",
-            "Mend env.py (it must not start a transaction before Alembic does); then run again.",
+            "Mend env.py: `with context.begin_transaction():` around run_migrations(), and no "
+            "query before that; then run again.",
         ),
         _code(
             "undeclared-dependency",

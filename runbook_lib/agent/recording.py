@@ -35,14 +35,13 @@ class Record:
         self.touches_rows = False
         self.commits_inside = False
         self.autocommit = False
-        self.lost = False
         self.elsewhere = False
         self.asks = False
         self.first_error = ""
 
     def facts(self) -> dict[str, Any]:
         names = ("statements", "changes", "seconds", "rows", "touches_rows", "commits_inside",
-                 "autocommit", "lost", "asks")  # fmt: skip
+                 "autocommit", "asks")  # fmt: skip
         return {"revision": self.revision_id, **{name: getattr(self, name) for name in names}}
 
     def crosses(self, before: Any, after: Any) -> None:

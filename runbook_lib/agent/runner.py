@@ -9,6 +9,7 @@ from typing import Any, Iterable, Iterator  # noqa: UP035  (Python 3.9 at run ti
 
 from runbook_lib.agent import application, loading
 from runbook_lib.agent.collecting import loaded_sources, versions
+from runbook_lib.agent.commits import Commits
 from runbook_lib.agent.configuration import load_alembic, load_config
 from runbook_lib.agent.connections import Redirect
 from runbook_lib.agent.effects import Witness
@@ -38,7 +39,7 @@ class Runner:
         self.finished: list[str] = []
         self.failed: set[str] = set()
         self.skipped: set[str] = set()
-        self.tainted = False
+        self.commits = Commits(self.session)
         self.roles: set[str] = set()
         self.keywords: dict[str, Any] = {}
         self.overlay: Overlay | None = None
@@ -61,6 +62,7 @@ class Runner:
         application.install(lambda: self.session.context is not None)
         self.recorder.install()
         if self.replaying:
+            self.commits.install()
             loading.install()
 
     def _hook_alembic(self) -> None:
@@ -122,6 +124,7 @@ class Runner:
             return
         self.session.context = context
         if self.replaying:
+            self.commits.configured()
             with self.session.beside(int if self.hooked else self.witness.equip):
                 longest = max(
                     (len(item.revision) for item in self.script.walk_revisions()), default=0
@@ -139,7 +142,7 @@ class Runner:
             "script_location": relative(os.path.abspath(str(self.script.dir)), locations),
             "version_table": context.version_table,
             "version_table_schema": context.version_table_schema or "",
-            "transaction_per_migration": bool(settings.get("transaction_per_migration", False)),
+            "transaction_per_migration": self._alone(),
             "has_metadata": settings.get("target_metadata") is not None,
             "include_schemas": bool(settings.get("include_schemas", False)),
         }
@@ -149,7 +152,9 @@ class Runner:
     def steps(self, rows: Any, context: Any) -> Iterator[Any]:
         """Give Alembic its steps one by one, each wrapped to be seen and timed."""
         self.promised = set(rows)
-        if self.together and not self.session.is_alembics():
+        if self.replaying and self.commits.unclaimed(alone=self._alone()):
+            self.together, context._transaction_per_migration = False, False
+        elif self.together and not self.session.is_alembics():
             self.together, context._transaction_per_migration = False, True
         if self.request.get("only"):
             self._run_only(context)
@@ -160,8 +165,13 @@ class Runner:
                 self._wrap(step, number, len(chosen))
             yield step
             self._leave()
+        self.commits.over = True
         if self.replaying and not self.witness.is_exact():
             raise Again(partial=False)
+
+    def _alone(self) -> bool:
+        """Say whether env.py has every revision run in a transaction of its own."""
+        return bool(self.settings.get("transaction_per_migration"))
 
     def _plan(self, rows: Any) -> list[Any]:
         operation = self.request["op"]
@@ -236,9 +246,7 @@ class Runner:
         if self.together and stands_alone(record):
             raise Again(partial=True)
         if self.replaying:
-            settled = self.session.settle()
-            record.lost = settled or self.tainted
-            self.tainted = record.lost and not self.settings.get("transaction_per_migration")
+            self.commits.left(record.revision_id, alone=self._alone())
         self.finished.append(record.revision_id)
         self.channel.send("finished", **record.facts())
 
@@ -349,7 +357,7 @@ class Runner:
             "final",
             rows=rows,
             promised=sorted(self.promised or ()),
-            lost=[] if self.failed else self._lost(rows),
+            lost=self.commits.loose or ([] if self.failed else self._lost(rows)),
             rolled_back=self._undone(rows) if self.failed and not self.replaying else [],
             version_table=self.witness.version_table,
             server=server,
@@ -370,7 +378,7 @@ class Runner:
     def _undone(self, rows: list[str]) -> list[str]:
         """Return the finished revisions of which the version rows know nothing."""
         if self.request.get("only"):
-            return [] if self.settings.get("transaction_per_migration") else self.finished
+            return [] if self._alone() else self.finished
         known = self._recorded(rows)
         down = self.request["op"] == "downgrade"
         return [item for item in self.finished if (item in known) == down]

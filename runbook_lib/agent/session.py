@@ -155,7 +155,10 @@ class Session:
         return own is not None and self.context.connection.get_transaction() is own
 
     def settle(self) -> bool:
-        """Commit what was left in a transaction that nobody is going to commit."""
+        """Commit what was left in a transaction that is not Alembic's.
+
+        Past SQLAlchemy, which goes on with it: env.py may still end it by itself.
+        """
         connection = self.context.connection
         if not connection.in_transaction() or not hasattr(connection, "commit"):
             return False
@@ -163,7 +166,7 @@ class Session:
             return False
         if getattr(connection, "_trans_context_manager", None) is not None:
             return False
-        connection.commit()
+        self.driver_connection().commit()
         return True
 
 
