@@ -10,6 +10,7 @@ from runbook_lib import (
     branches,
     dialect,
     differences,
+    discrepancies,
     doubts,
     hypotheses,
     inference,
@@ -22,13 +23,12 @@ from runbook_lib import (
 from runbook_lib import graph as graphs
 from runbook_lib.branches import History
 from runbook_lib.case import Case
-from runbook_lib.catalog import Catalog, split, table_of, without
+from runbook_lib.catalog import Catalog, split, without
 from runbook_lib.effects import Replay, RevisionReplay
 from runbook_lib.findings import Finding, finding, gravity
-from runbook_lib.forensics import Audit, Drift, RevisionVerdict, Target
+from runbook_lib.forensics import Audit, Comparison, Drift, RevisionVerdict, Target
 from runbook_lib.graph import Revision, RevisionGraph
 from runbook_lib.hypotheses import Explanation, Trial
-from runbook_lib.identifiers import toml
 from runbook_lib.inference import Inference
 from runbook_lib.versions import VersionRows
 
@@ -189,8 +189,9 @@ def findings(seen: Observations, drawn: Conclusions) -> tuple[Finding, ...]:
         *_ahead(drawn, seen),
         *_verdict_findings(judged, seen),
         *_hole_findings(drawn.verdicts, seen),
-        *_drift_findings(drawn.drift, seen),
-        *_validity_findings(drawn.live),
+        *discrepancies.of_drift(seen.environment, drawn.drift),
+        *_unexplained(seen, drawn),
+        *discrepancies.of_validity(drawn.live),
     ]
     return tuple(sorted(set(found), key=gravity))
 
@@ -206,12 +207,24 @@ def build_audit(seen: Observations, drawn: Conclusions) -> Audit:
         revisions=_in_own_words(seen, drawn.verdicts),
         drift=drawn.drift,
         findings=found,
-        comparisons=differences.compare(
-            drawn.expected, drawn.live, drawn.names, differences.last_writers(seen.replay)
-        ),
+        comparisons=_compared(seen, drawn),
         strategies=remedies.strategies(found),
         baseline_origin=seen.replay.baseline_origin,
         catalog_digest=artifacts.digest(seen.live),
+    )
+
+
+def _compared(seen: Observations, drawn: Conclusions) -> tuple[Comparison, ...]:
+    writers = differences.last_writers(seen.replay)
+    return differences.compare(drawn.expected, drawn.live, drawn.names, writers)
+
+
+def _unexplained(seen: Observations, drawn: Conclusions) -> Iterable[Finding]:
+    if seen.undecided:
+        return ()
+    names = {new: old for old, new in seen.renamed.items()}
+    return discrepancies.of_differences(
+        _compared(seen, drawn), drawn.verdicts, drawn.drift, seen.replay, drawn.live, names
     )
 
 
@@ -295,7 +308,8 @@ def _replay_findings(seen: Observations) -> Iterable[Finding]:
         elif run.status == "failed" and branches.rival(run, seen.loadable, seen.replay):
             continue  # see of_histories
         elif run.status == "failed":
-            yield finding("not-replayable", own, f"{own} fails in the replay: {run.error}")
+            text = f"{own} fails in the replay: {run.error}"
+            yield finding("not-replayable", own, text, _restore_first(seen.graph))
         if run.revision_id in seen.mended:
             text = f"{own} fails as its file is: {seen.mended[run.revision_id]}"
             yield finding("not-replayable", own, text, MENDED)
@@ -304,6 +318,12 @@ def _replay_findings(seen: Observations) -> Iterable[Finding]:
             yield finding("lost-work", own, text + "nobody commits.")
         if run.commits_inside:
             yield finding("commits-inside", own, f"{own} ends Alembic's transaction by itself.")
+
+
+def _restore_first(graph: RevisionGraph) -> str:
+    """Say which files are missing, whose objects a revision that fails may need; "" for none."""
+    missing = ", ".join(dict.fromkeys(parent for _, parent in graphs.dangling(graph)))
+    return f"Restore the missing file of {missing} first: it may make what lacks." * bool(missing)
 
 
 MENDED = "The plan edits the file so that ALTER TYPE … ADD VALUE is committed before its use."
@@ -359,34 +379,3 @@ def _leftover(verdict: RevisionVerdict) -> Iterable[Finding]:
         if item.kind == "type":
             text = f"Type {item.object} is there, but {verdict.revision_id} is not applied."
             yield finding("leftover-type", item.object, text)
-
-
-def _drift_findings(drift: Collection[Drift], seen: Observations) -> Iterable[Finding]:
-    for item in drift:
-        if item.aspect in ("name", "valid", "validated"):  # no drift, or a finding of its own
-            continue
-        kind, name = split(item.object)
-        aspect = f" {item.aspect}" if item.aspect else ""
-        text = f"{kind} {name}{aspect}: expected {item.expected}, found {item.found}. {item.note}"
-        advice = "" if item.kind == "missing" else decision_advice(item, seen.environment)
-        code = f"drift-{item.kind}"
-        yield finding(code, item.object, text, advice)
-
-
-def decision_advice(item: Drift, environment: str) -> str:
-    """Say which line of runbook.toml decides about a drifted object."""
-    return (
-        f"Decide in runbook.toml, [environments.{environment}.drift]: {toml(item.object)} = "
-        '"adopt" (the tree takes it over), "revert" (the database goes back) or "ignore".'
-    )
-
-
-def _validity_findings(live: Catalog) -> Iterable[Finding]:
-    for key, aspects in live.objects.items():
-        kind, name = split(key)
-        if kind == "index" and aspects.get("valid") == "no":
-            text = f"Index {name} on {table_of(key, aspects)} is INVALID: PostgreSQL never uses it."
-            yield finding("invalid-index", key, text)
-        if kind == "constraint" and aspects.get("validated") == "no":
-            text = f"Constraint {name} was added NOT VALID and never validated."
-            yield finding("not-valid-constraint", key, text)

@@ -323,6 +323,16 @@ CODES: dict[str, Code] = dict(
             "Say per object, under [environments.NAME.drift]: adopt, revert or ignore.",
         ),
         _code(
+            "unexplained-difference",
+            "schema",
+            "error",
+            "The database differs from what the heads promise, and no revision is proven to be "
+            "behind it.",
+            "Every object of the live catalog beside the replayed one.",
+            "Let the run repair it: what it offers is proven on a copy. Where it refuses, say of "
+            "the revision named, in runbook.toml, ran or not_ran.",
+        ),
+        _code(
             "invalid-index",
             "schema",
             "error",

@@ -66,7 +66,7 @@ _STRATEGIES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     ),
     (
         "partly executed",
-        ("partial", "drift-missing"),
+        ("partial", "drift-missing", "unexplained-difference"),
         "a corrective, guarded revision for exactly the missing objects",
         "Running the whole revision would fail on what is already there.",
     ),

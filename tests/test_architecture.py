@@ -20,6 +20,7 @@ PURE = (
     "ddl",
     "dialect",
     "differences",
+    "discrepancies",
     "effects",
     "findings",
     "forensics",

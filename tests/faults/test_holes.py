@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from faults import trees
-from faults.catalogue import truth
-from faults.running import wrong
+from faults.catalogue import judged, truth
+from faults.running import Truth, wrong
 from faults.worlds import Workshop
 
 NOTE = trees.Rev(
@@ -48,3 +48,53 @@ def test_version_table_is_missing_over_a_hole(workshop: Workshop) -> None:
     assert not bad, "\n".join(bad)
     assert outcome.plan is not None
     assert outcome.plan.strategy == "run-missing-revisions"
+
+
+def test_column_left_out_before_its_table_was_renamed_amid_much_that_is_silent(
+    workshop: Workshop,
+) -> None:
+    """What nothing proves is not judged; that the column is missing is told, and mended."""
+    silent = [
+        trees.Rev(
+            id=f"s{number}_size",
+            parents=(f"s{number - 1}_size" if number else trees.LINE.last,),
+            up=(f"ALTER TABLE invoices ALTER number TYPE varchar({20 + number})",)
+            if number
+            else ("ALTER TABLE invoices ADD number varchar(20)",),
+        )
+        for number in range(7)
+    ]
+    note = replace(NOTE, parents=(silent[-1].id,))
+    line = replace(
+        trees.LINE,
+        name="silent",
+        revisions=(*trees.LINE.revisions, *silent, note, RENAME),
+        last=RENAME.id,
+    )
+    world = workshop.world(line)
+    world.sql("ALTER TABLE notes DROP note")
+    known = dict.fromkeys((rev.id for rev in silent[1:-1]), "unknowable")
+    wanted = truth(world, "unexplained-difference", **known, a5_note="unknowable")
+    bad, outcome = wrong(workshop, world, wanted)
+    (told,) = (f for f in outcome.audit.findings if f.code == "unexplained-difference")
+    workshop.drop(world)
+    assert not bad, "\n".join(bad)
+    assert told.subject == NOTE.id
+    assert "column public.notes.note (expected text, found absent)" in told.message
+
+
+def test_file_gone_that_a_later_one_needs(workshop: Workshop) -> None:
+    """The later one fails in the replay: the advice is to restore the file, not to mend that."""
+    world = workshop.world(trees.LINE)
+    world.file("a3_orders").unlink()
+    known = {**judged(trees.LINE, a4_invoices="unknowable")}
+    del known["a3_orders"]
+    codes = frozenset({"dangling-parent", "multiple-heads", "not-replayable", "drift-changed"})
+    wanted = Truth(
+        verdicts=known, codes=codes, end="refused:dangling-parent", says=("a3_orders", "restore")
+    )
+    bad, outcome = wrong(workshop, world, wanted)
+    (failed,) = (f for f in outcome.audit.findings if f.code == "not-replayable")
+    workshop.drop(world)
+    assert not bad, "\n".join(bad)
+    assert "a3_orders" in failed.suggestion
