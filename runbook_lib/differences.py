@@ -196,7 +196,8 @@ def _missing(key: str, aspects: Aspects, note: str) -> Drift:
 
 
 def _ran_as_a_whole(verdict: RevisionVerdict) -> bool:
-    partly = verdict.executed == "partly" and mostly_there(verdict)
+    """One that is half there and not recorded may have been downgraded: no drift."""
+    partly = verdict.executed == "partly" and verdict.recorded and mostly_there(verdict)
     return partly or verdict.executed == "yes"
 
 

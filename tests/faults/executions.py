@@ -37,6 +37,17 @@ def file_edited_after_it_ran_adds_a_column(world: World) -> Truth:
     return replace(wanted, also=frozenset({"edited-after-apply"}))
 
 
+@fault(8, "diamond", others=EVERY)
+def file_edited_after_it_ran_by_one_statement_more(world: World) -> Truth:
+    """The head's file has a statement that the database never saw."""
+    last = world.topology.rev(world.topology.last)
+    table = "stock" if last.id.startswith("b") else "people"
+    edited = replace(last, up=(*last.up, f"ALTER TABLE {table} ADD note text"))
+    world.file(last.id).write_text(edited.text())
+    wanted = truth(world, "partial", "drift-missing", **{last.id: "partial"})
+    return replace(wanted, also=frozenset({"edited-after-apply"}))
+
+
 @fault(8, "line")
 def file_edited_after_it_ran_changes_a_type(world: World) -> Truth:
     """Nothing tells it from a change by hand, so a person decides."""
@@ -119,19 +130,52 @@ def enum_type_left_by_a_downgrade(world: World) -> Truth:
     return replace(wanted, also=frozenset({"leftover-type"}))
 
 
-@fault(34, "two-bases", others=("line",))
+@fault(26, "line", others=EVERY)
+def enum_type_of_the_newest_revision_left_by_a_downgrade(world: World) -> Truth:
+    """Its table went and its row; nothing else knows of the type."""
+    rev = Rev(
+        id="w7_tints",
+        parents=(world.topology.last,),
+        up=("CREATE TYPE tint AS ENUM ('red', 'blue')", "CREATE TABLE tints (tint tint)"),
+        down=("DROP TABLE tints",),
+    )
+    world.add(rev)
+    world.sql(*rev.up, *rev.down)
+    wanted = truth(world, "partial", **{rev.id: "partial"})
+    return replace(wanted, also=frozenset({"leftover-type"}))
+
+
+@fault(34, "two-bases", others=EVERY)
 def database_ahead_of_the_code(world: World) -> Truth:
     """A newer release upgraded the database; then the code was rolled back."""
     world.sql(*TAGS.up)
-    last = world.topology.last
-    world.record(*(row for row in world.recorded() if row != last), "f00ba4f00ba4")
-    wanted = unrecorded_all(world, "unlocated-row", "code-behind-database")
-    if world.topology.name == "two-bases":
-        wanted = replace(
-            wanted,
-            verdicts=judged(world.topology, b2_stock="unrecorded", b3_price="unrecorded"),
-        )
+    kept = [str(row) for row in world.recorded() if row != world.topology.last]
+    world.record(*kept, "f00ba4f00ba4")
+    implied, known = ancestors(world.topology, *kept), judged(world.topology)
+    known = {
+        name: "unrecorded" if verdict == "applied" and name not in implied else verdict
+        for name, verdict in known.items()
+    }
+    wanted = truth(world, "unrecorded", "unlocated-row", "code-behind-database", **known)
     return replace(wanted, end="refused:code-behind-database", says=("f00ba4f00ba4", "tags"))
+
+
+@fault(34, "diamond", others=EVERY)
+def database_ahead_of_the_code_through_a_merge(world: World) -> Truth:
+    """The newer release joined whatever heads there were: one row, and no file has it."""
+    world.sql(*TAGS.up)
+    world.record("f00ba4f00ba4")
+    wanted = unrecorded_all(world, "unlocated-row", "code-behind-database")
+    return replace(wanted, end="refused:code-behind-database", says=("f00ba4f00ba4", "tags"))
+
+
+def ancestors(topology: trees.Topology, *ids: str) -> set[str]:
+    """These revisions and all that they imply."""
+    found = set(ids)
+    for rev in reversed(topology.revisions):  # parents stand before their children
+        if rev.id in found:
+            found.update(rev.parents, rev.depends)
+    return found
 
 
 NEW_VALUE = "ALTER TYPE mood ADD VALUE 'new'"
@@ -195,7 +239,7 @@ def new_enum_value_used_by_the_next_revision(world: World) -> Truth:
     return replace(truth(world, **{first.id: "pending", second.id: "unknowable"}), written=PEOPLE)
 
 
-@fault(17, "line", others=("two-bases",))
+@fault(17, "line", others=EVERY)
 def second_version_table(world: World) -> Truth:
     world.sql(
         "CREATE SCHEMA other",
