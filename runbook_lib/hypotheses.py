@@ -233,11 +233,15 @@ def _agreed(
     """Keep silent about what no object speaks of, unless everything was tried and agrees.
 
     One that stopped half-way may explain the same, so those beside it stay silent, too. What leaves
-    the least undone is the likeliest.
+    the least undone is the likeliest, and of that what gives the same names.
     """
     case = near.case
     undone = {chosen: len(near.apart(made)) for chosen, made in found.items()}
-    best = [chosen for chosen in found if undone[chosen] == min(undone.values())]
+    there = near.live.objects.keys()
+    far = {
+        chosen: (undone[chosen], len(made.objects.keys() - there)) for chosen, made in found.items()
+    }
+    best = [chosen for chosen in found if far[chosen] == min(far.values())]
     loose = {c.object for run in case.replay.revisions if run.stoppable for c in run.changes}
     every = 2 ** len(doubts.every) <= TRIALS
     quiet = {

@@ -101,6 +101,12 @@ TREES = {
         Rev(id="r1", parents=("r0",), up=("DROP TABLE one",)),
         Rev(id="r2", parents=("r0",), up=(EVERY,)),
     ),
+    "index that is renamed if it was not dropped": (
+        Rev(id="r0", up=("CREATE TABLE t (id int, note text)", "CREATE INDEX i ON t (note)")),
+        Rev(id="r1", up=("ALTER TABLE t DROP note",)),
+        Rev(id="r2", up=("ALTER TABLE t ALTER id DROP NOT NULL",
+                         "ALTER INDEX IF EXISTS i RENAME TO j")),
+    ),
     "renamed in one branch, changed in another": (
         Rev(id="r0", up=("CREATE TABLE t (id int, note text)",)),
         Rev(id="r1", parents=("r0",), up=("ALTER TABLE t DROP note", "CREATE TABLE u ()")),
