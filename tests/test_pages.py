@@ -155,6 +155,29 @@ def test_every_page_of_a_run_is_whole_fits_and_can_be_read_by_all(
     viewer.require_quiet()
 
 
+def test_on_a_phone_what_matters_is_read_without_scrolling_sideways(
+    run: Path, viewer: Viewer
+) -> None:
+    """What was found, and what held before the first write: each row becomes a card."""
+    narrow = viewer.page.viewport_size["width"] < 700
+    for page, words in (
+        ("02_audit", "multiple-heads"),
+        ("05_deployment", "The backup is verified"),
+    ):
+        opened = viewer.open(run / f"{page}.html")
+        table = opened.locator("table.cards", has_text=words).first
+        box, outer = table.evaluate(WIDTHS)
+        assert box <= outer, page
+        assert table.locator("tbody tr").first.evaluate(SHOWN_AS) == (
+            "block" if narrow else "table-row"
+        )
+        viewer.require_accessible()
+
+
+WIDTHS = "(item) => [item.parentElement.scrollWidth, item.parentElement.clientWidth]"
+SHOWN_AS = "(item) => getComputedStyle(item).display"
+
+
 def test_the_index_of_a_thousand_runs_fits_and_can_be_read_by_all(
     long_index: Path, viewer: Viewer
 ) -> None:

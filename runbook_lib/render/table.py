@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LONG = 120
+CARDS = 12  # rows, at most, of a table whose rows are cards where the page is narrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,28 +151,30 @@ def _html_table(table: Table, rows: tuple[Row, ...], caption: str) -> str:
     head = "".join(
         f'<th scope="col" style="{style}">{escape(column.name)}</th>' for column in table.columns
     )
-    wide = [column.below for column in table.columns]
-    body = "".join(f"<tr>{_html_row(row, wide)}</tr>" for row in rows)
-    foot = _html_row(table.total, wide, bold=True)
+    body = "".join(f"<tr>{_html_row(row, table.columns)}</tr>" for row in rows)
+    foot = _html_row(table.total, table.columns, bold=True)
+    kind = "cards" if len(rows) <= CARDS else "grid"  # what a page makes of it on a phone
     foot = f"<tfoot><tr>{foot}</tr></tfoot>" if table.total else ""
     return (
         f'<div tabindex="0" role="group" aria-label="{escape(caption)}" '
         'style="overflow-x:auto;margin:6px 0">'
-        '<table style="border-collapse:collapse;margin:0;font-size:13px">'
+        f'<table class="{kind}" style="border-collapse:collapse;margin:0;font-size:13px">'
         '<caption style="caption-side:top;text-align:left;font-weight:bold;padding:4px 0">'
         f"{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody>{foot}</table></div>"
     )
 
 
-def _html_row(row: Row, wide: Sequence[bool], bold: bool = False) -> str:
+def _html_row(row: Row, columns: Sequence[Column], bold: bool = False) -> str:
     return "".join(
-        _html_cell(cell, header=not index, wide=wide[index], bold=bold)
+        _html_cell(cell, columns[index], header=not index, bold=bold)
         for index, cell in enumerate(row)
     )
 
 
-def _html_cell(cell: Cell, *, header: bool, wide: bool, bold: bool) -> str:
+def _html_cell(cell: Cell, column: Column, *, header: bool, bold: bool) -> str:
+    wide, shown = column.below, cell.text or cell.rest or cell.bar
+    label = f' data-label="{escape(column.name)}"' if shown else ""
     style = _style("right" if cell.number else "left")
     if cell.code:
         longest = max(map(len, cell.text.split()), default=0)
@@ -186,8 +189,8 @@ def _html_cell(cell: Cell, *, header: bool, wide: bool, bold: bool) -> str:
     text = _html_text(cell, breakable=cell.code or wide)
     if header:
         place = f' id="{escape(cell.anchor)}"' if cell.anchor else ""
-        return f'<th scope="row"{place} style="{style};font-weight:{weight}">{text}</th>'
-    return f'<td style="{style}">{f"<b>{text}</b>" if bold else text}</td>'
+        return f'<th scope="row"{place}{label} style="{style};font-weight:{weight}">{text}</th>'
+    return f'<td{label} style="{style}">{f"<b>{text}</b>" if bold else text}</td>'
 
 
 def _html_text(cell: Cell, breakable: bool) -> str:
