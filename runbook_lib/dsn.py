@@ -173,16 +173,16 @@ def _lawful(names: Iterable[str]) -> frozenset[str]:
 def is_weak(secret: str, names: Iterable[str] = ()) -> bool:
     """Say whether a secret may as well be a word, a number or a part of a digest in a report.
 
-    So is one of fewer than four characters, one of fewer than eight letters and digits, one of
-    fewer than sixteen that could be a table's name or a date, and one that is a common word or
-    among ``names`` (the user, the database, the host).
+    So is one of fewer than four characters, one of fewer than eight letters and digits, a number
+    or a date, and one that is a common word or among ``names`` (the user, the database, the host,
+    and what is ordinary in reports).
     """
     short = len(secret) < 4 or (len(secret) < 8 and secret.isalnum())
     plain = len(secret) < 16 and bool(_PLAIN.fullmatch(secret))
     return bool(secret) and (short or plain or secret.casefold() in _lawful(names))
 
 
-_PLAIN = re.compile(r"[A-Z]?[a-z]+(?:[._-][a-z]+)*|[A-Z]+(?:[._-][A-Z]+)*|[0-9]+(?:[._:/-][0-9]+)*")
+_PLAIN = re.compile(r"[0-9]+(?:[._:/-][0-9]+)*")
 
 
 def is_mixed(secret: str, names: Iterable[str] = ()) -> bool:

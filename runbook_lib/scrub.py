@@ -25,6 +25,7 @@ from runbook_lib import views
 from runbook_lib.config import Environment, load_environment
 from runbook_lib.dsn import Dsn, is_mixed, is_weak, mask, secret_forms, solid_forms
 from runbook_lib.errors import ConfigurationError, RunbookError
+from runbook_lib.ordinary import ordinary
 
 # From the beginning of a word only: within a picture's base64 every place would be tried else.
 _CELL_FILE = re.compile(r"(?<![\w/.<>+-])[\w/.<>+-]*/ipykernel_\d+/\d+\.py")
@@ -135,13 +136,14 @@ def scrub_for(environment: Environment) -> Scrub:
         dsn = None
     names = (dsn.user, dsn.database, dsn.host, environment.name) if dsn else (environment.name,)
     own = [*_dsn_secrets(dsn), *_settings_secrets(environment)] if dsn else []
+    words = ordinary(own, environment.project_root)
     places = (
         (environment.project_root, "<project>"),
         (environment.folder, "<project>"),
         (environment.outputs, "<outputs>"),
         (environment.state_folder, "<state>"),
     )
-    return _build([*own, *_variable_secrets()], names, places)
+    return _build([*own, *_variable_secrets()], (*names, *words), places)
 
 
 def scrub_for_parameters(parameters: Mapping[str, Any]) -> Scrub:

@@ -413,6 +413,8 @@ class TestSecrets:
         self, environment: Environment, monkeypatch: pytest.MonkeyPatch, password: str
     ) -> None:
         monkeypatch.setenv("WALLET_URL", f"postgresql://app:{password}@db/wallet")
+        revision = "down_revision = None\nop.create_table('transactions', schema='public')\n# users"
+        (environment.folder / "a_revision.py").write_text(revision)
         folder = RunFolder.open(environment)
         text = f"{' '.join(WEAK)} {digest(password)} table_{password}"
         folder.write_text("notes.txt", text)
@@ -422,6 +424,16 @@ class TestSecrets:
         other.write_text("notes.txt", f"postgresql://app:{password}@db and password={password}")
         with pytest.raises(SafetyError, match=r"notes\.txt"):
             seal(other, verdict="failed", phases=[], scrub=scrub_for(environment))
+
+    def test_a_word_that_no_report_has_is_found(
+        self, environment: Environment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("WALLET_URL", "postgresql://app:wombatgarden@db/wallet")
+        (environment.folder / "settings.py").write_text("PASSWORD = 'wombatgarden'")
+        folder = RunFolder.open(environment)
+        folder.write_text("notes.txt", "it is wombatgarden, they say")
+        with pytest.raises(SafetyError, match=r"notes\.txt"):
+            seal(folder, verdict="failed", phases=[], scrub=scrub_for(environment))
 
     def test_home_folders_of_other_machines_name_nobody(self, environment: Environment) -> None:
         text = "File /home/ada/app/env.py, /Users/ada.l/x, /srv/home/x, see https://a.b/home/x"
