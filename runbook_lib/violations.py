@@ -39,14 +39,15 @@ def _sentence(connection: Any, change: ObjectChange) -> str:
         try:
             rows = postgres.fetch(
                 connection,
-                f"SELECT count(*), (array_agg(DISTINCT {keys}))[1:{SAMPLE}]::text "
-                f"FROM {table} AS t WHERE {condition}",
+                f"SELECT count(*), array_to_string((array_agg(DISTINCT {keys}))[1:{SAMPLE}], ', ')"
+                f" FROM {table} AS t WHERE {condition}",
             )
         except psycopg2.Error:
             continue  # a column of it is missing as well: nothing to violate yet
         count, sample = rows[0]
         if count:
-            return _told(change, count, f"of {table}; {keys} of some: {sample}.")
+            shown = keys.removeprefix("t.").removeprefix("ROW")
+            return _told(change, count, f"of {table}; for example where {shown} is {sample}.")
     return ""
 
 

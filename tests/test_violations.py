@@ -52,9 +52,9 @@ def test_a_repeated_key_is_shown_once_and_one_that_is_a_secret_not_at_all(databa
         for name, columns in (("a", "mail"), ("b", "mail, api_token"))
     }
     told, silent = find(database, Catalog(objects=unique), VERSION)
-    assert "mail of some: {ada@example.org}." in told
+    assert "for example where mail is ada@example.org." in told
     assert "3 rows violate" in silent
-    assert 't.ctid of some: {"(0,1)","(0,2)","(0,3)"}.' in silent
+    assert "for example where ctid is (0,1), (0,2), (0,3)." in silent
     assert "tok-4711" not in silent
 
 
