@@ -216,8 +216,8 @@ def _unknowable(
 def _contradicted(voices: Collection[bool]) -> str:
     if len(voices) == 2:
         return (
-            "Some of its effects are there and some are not, beside a revision that may have "
-            "stopped half-way or not have run, so it may have done something else than here."
+            "Some of its effects are there and some are not, and other histories come as near to "
+            "this schema: it may have stopped, done something else than here, or never have run."
         )
     if True in voices:
         return (

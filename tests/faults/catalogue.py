@@ -1,7 +1,6 @@
 """The catalogue of faults: each breaks a healthy world and says what is then really so.
 
-Numbers are those of the catalogue in the documentation. A fault that a topology cannot have
-raises ``Unfit``.
+Numbers are those of the catalogue in the documentation. Each names the topologies that can have it.
 """
 
 from __future__ import annotations
