@@ -13,8 +13,8 @@ from typing import Any
 import psycopg2
 
 from runbook_lib import edits, exclusion, postgres
+from runbook_lib.agent.wire import explain
 from runbook_lib.config import Environment
-from runbook_lib.connection import words
 from runbook_lib.dsn import Dsn, redact
 from runbook_lib.edits import FileEdit
 from runbook_lib.effects import RevisionReplay
@@ -64,7 +64,7 @@ def _timed(
         with pulse(stage.progress, lambda: title.partition(":")[0]):
             doers[step.kind](step, plan, stage)
     except (RunbookError, psycopg2.Error) as failure:
-        error = redact(words(failure), [stage.dsn.password])
+        error = redact(explain(failure), [stage.dsn.password])
     return StepResult(title=title, seconds=round(time.monotonic() - start, 3), error=error)
 
 

@@ -13,6 +13,7 @@ from psycopg2 import errors as pg_errors
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import quote_ident
 
+from runbook_lib.agent.wire import explain
 from runbook_lib.dsn import Dsn, redact
 from runbook_lib.errors import GateError, UnreachableError
 from runbook_lib.forensics import Target
@@ -108,21 +109,7 @@ def _unreachable(dsn: Dsn, text: str) -> UnreachableError:
     )
 
 
-PRIVATE = re.compile(
-    r"passw|pwd|secret|token|credential|hash|salt|api_?key|private_?key", re.IGNORECASE
-)
-"""Names of columns whose values are not repeated; the agent has the same for what it says."""
-_KEY = re.compile(rf"(\([^()]*(?:{PRIVATE.pattern})[^()]*\)=)\(.*\)", re.IGNORECASE)
 _EXHAUSTED = "53"  # the class of the server's codes for a full disk, and the like
-_WHOLE_ROW = ("23502", "23514")  # their detail is "Failing row contains (…)"
-
-
-def words(error: Exception) -> str:
-    """Return what an error says in one line, without a whole row or the key of a private column."""
-    text = str(error).strip()
-    if getattr(error, "pgcode", None) in _WHOLE_ROW:
-        text = text.split("\n")[0]
-    return " ".join(_KEY.sub(r"\1(***)", text).split())
 
 
 def fetch(connection: Connection, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
@@ -135,13 +122,14 @@ def fetch(connection: Connection, statement: str, parameters: Any = None) -> lis
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         if str(error.pgcode).startswith(_EXHAUSTED):
             raise UnreachableError(
-                f"The server of {connection.info.dbname} has run out of something: {words(error)}.",
+                f"The server of {connection.info.dbname} has run out of something: "
+                f"{explain(error)}.",
                 "Give its disk space, memory or connections, then run again.",
             ) from None
         if not connection.closed:
             raise
         raise UnreachableError(
-            f"The connection to {connection.info.dbname} was cut: {words(error)}",
+            f"The connection to {connection.info.dbname} was cut: {explain(error)}",
             "Find out whether the server was stopped or the session ended, then run again.",
         ) from None
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import psycopg2
 
 from runbook_lib import project_probes, target_probes
+from runbook_lib.agent.wire import explain
 from runbook_lib.config import Environment
-from runbook_lib.connection import words
 from runbook_lib.dsn import redact
 from runbook_lib.errors import RunbookError
 from runbook_lib.probing import Item, Probe, Status, Visit, bad
@@ -89,7 +89,7 @@ def _taken(step: Step, visit: Visit, items: Sequence[Item]) -> Item:
     except RunbookError as error:
         return bad(error.message, error.hint)
     except psycopg2.Error as error:
-        told = f"PostgreSQL refused to tell: {words(error)}"
+        told = f"PostgreSQL refused to tell: {explain(error)}"
         return bad(told, "Check the connection, then try again.")
     except Exception as error:
         return bad(f"It could not be looked at ({type(error).__name__}).", "Please report this.")

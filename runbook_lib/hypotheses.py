@@ -15,11 +15,7 @@ from itertools import chain, combinations, islice
 
 from runbook_lib import moves, suspects
 from runbook_lib.case import Case
-from runbook_lib.catalog import (
-    Catalog,
-    apply_changes,
-    table_of,
-)
+from runbook_lib.catalog import Catalog, apply_changes, table_of
 from runbook_lib.effects import RevisionReplay
 from runbook_lib.forensics import Executed, RevisionVerdict
 from runbook_lib.foresight import Foresight, nearest

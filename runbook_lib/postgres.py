@@ -14,6 +14,7 @@ from typing import Any
 import psycopg2
 from psycopg2 import errors as pg_errors
 
+from runbook_lib.agent.wire import explain
 from runbook_lib.cluster import Cluster, EmbeddedServer
 from runbook_lib.config import Environment, resolve_reference
 from runbook_lib.connection import (
@@ -24,7 +25,6 @@ from runbook_lib.connection import (
     roles_of,
     target,
     version_rows,
-    words,
 )
 from runbook_lib.dsn import Dsn
 from runbook_lib.errors import ConfigurationError, GateError, SafetyError
@@ -183,7 +183,7 @@ class Scratch:
                 self._make(connection, name, like)
         except pg_errors.InsufficientPrivilege as error:
             raise GateError(
-                f"A disposable database cannot be created on {self.place}: {words(error)}.",
+                f"A disposable database cannot be created on {self.place}: {explain(error)}.",
                 f"Grant CREATEDB to {self.admin.user}, or use another scratch: "
                 f"{_others(self.place)}.",
             ) from None

@@ -12,9 +12,9 @@ from typing import Any, Literal
 import psycopg2
 
 from runbook_lib import backup, carrying, differences, observation, postgres, rehearsal
+from runbook_lib.agent.wire import explain
 from runbook_lib.catalog import diff, without
 from runbook_lib.config import Check, Environment
-from runbook_lib.connection import words
 from runbook_lib.dsn import Dsn, redact
 from runbook_lib.errors import RunbookError
 from runbook_lib.plan import Plan, StepResult
@@ -40,7 +40,7 @@ def _timed_check(check: Check, project: Project, dsn: Dsn) -> CheckResult:
     try:
         passed, output = _run_check(check, project, dsn)
     except (RunbookError, psycopg2.Error) as error:
-        passed, output = False, words(error)
+        passed, output = False, explain(error)
     return CheckResult(
         name=check.name,
         passed=passed,

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg2
 
 from runbook_lib import observation, postgres
+from runbook_lib.agent.wire import PRIVATE
 from runbook_lib.catalog import Aspects, Catalog, ObjectChange, diff, parts, split, table_of
-from runbook_lib.connection import PRIVATE
 from runbook_lib.dsn import Dsn
 from runbook_lib.identifiers import identifier, sql_name, unquoted
 

@@ -74,10 +74,11 @@ def kill_group(child: subprocess.Popen[str]) -> None:
 
 
 WHOLE_ROW = ("23502", "23514")  # their detail is "Failing row contains (…)"
-KEY = re.compile(
-    r"(\([^()]*(?:passw|pwd|secret|token|credential|hash|salt|api_?key|private_?key)[^()]*\)=)\(.*\)",
-    re.IGNORECASE,
+# Names of columns whose values are not repeated.
+PRIVATE = re.compile(
+    r"passw|pwd|secret|token|credential|hash|salt|api_?key|private_?key", re.IGNORECASE
 )
+KEY = re.compile(rf"(\([^()]*(?:{PRIVATE.pattern})[^()]*\)=)\(.*\)", re.IGNORECASE)
 
 
 def sqlstate(error: BaseException) -> str:
