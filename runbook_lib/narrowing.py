@@ -42,10 +42,26 @@ _CHOICES = (
     ("'server', CASE WHEN r.relkind = 'f' THEN", "'server', CASE WHEN false THEN"),
     ("JOIN rel p ON p.oid = i.inhparent\n        GROUP", "JOIN rel p ON false\n        GROUP"),
 )
+_NO_MEMBER = """
+        AND NOT EXISTS (
+            SELECT FROM member m
+            WHERE m.classid = CAST('pg_catalog.{kind}' AS regclass) AND m.objid = {oid})"""
+_INHERITED = """
+    LEFT JOIN (
+        SELECT i.inhrelid, string_agg(p.name, ', ' ORDER BY i.inhseqno) AS parents
+        FROM pg_catalog.pg_inherits i
+        JOIN rel p ON false
+        GROUP BY i.inhrelid
+    ) i ON i.inhrelid = r.oid
+"""
 _OWN = "        SELECT unnest($1)\n"
 # The privileges on a view's columns are read with the view.
 _VIEWS = "        UNION ALL SELECT x.oid FROM pg_class x WHERE x.relkind = 'v' AND x.oid >= 16384\n"
 _ALONE = (
+    # no revision changes an extension's own tables, and the look at it all leaves them out
+    (_NO_MEMBER.format(kind="pg_namespace", oid="n.oid"), ""),
+    (_NO_MEMBER.format(kind="pg_class", oid="c.oid"), ""),
+    (_INHERITED, "\n    CROSS JOIN (SELECT CAST(NULL AS text) AS parents) i\n"),
     ("WHERE CAST(c.oid AS bigint) >= 16384 AND", f"WHERE c.oid {_REACH} AND"),
     ("WHERE t.oid >= 16384 AND", "WHERE false AND"),
     ("WHERE p.oid >= 16384 AND", "WHERE false AND"),

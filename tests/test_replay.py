@@ -667,3 +667,47 @@ def test_a_revision_with_a_connection_of_its_own_does_not_wait_for_the_others(
     done = plain.run()
     assert [item.status for item in done.revisions][-3:] == ["replayed"] * 3
     assert "table:public.found_0" in done.final.objects
+
+
+PAST_SQLALCHEMY = """\
+    with op.get_bind().connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE made{number} ADD COLUMN past int")
+"""
+
+
+@pytest.mark.parametrize("kind", ["", " PARTITION BY RANGE (id)"])
+def test_what_is_sent_past_sqlalchemy_is_of_its_own_revision(
+    desk: Callable[..., Desk], kind: str
+) -> None:
+    """The server may still look for what the one before did; a partitioned table is read late."""
+    plain, down = desk(), "eee5"
+    for number in range(8):
+        plain.write(f"m{number:02}", f"CREATE TABLE made{number} (id int){kind}", down=down)
+        down = f"p{number:02}"
+        write_python(plain, down, PAST_SQLALCHEMY.format(number=number), f"m{number:02}")
+    done = plain.run()
+    changed = {item.revision_id: {change.object for change in item.changes}
+               for item in done.revisions}  # fmt: skip
+    for number in range(8):
+        table = f"public.made{number}"
+        assert changed[f"m{number:02}"] == {f"table:{table}", f"column:{table}.id"}
+        assert changed[f"p{number:02}"] == {f"column:{table}.past"}
+
+
+SWALLOWED = """\
+    try:
+        op.execute("CREATE TABLE late (id int)")
+    except BaseException:
+        op.execute("CREATE TABLE instead (id int)")
+"""
+
+
+def test_a_beginning_anew_is_not_swallowed(desk: Callable[..., Desk]) -> None:
+    """That v01 stands alone is seen when v02 sends its first statement, and minds no error."""
+    plain = desk()
+    plain.write("v00", "CREATE TYPE mood AS ENUM ('glad')")
+    plain.write("v01", "ALTER TYPE mood ADD VALUE 'sad'", down="v00")
+    write_python(plain, "v02", SWALLOWED, "v01")
+    final = plain.run().final.objects
+    assert "table:public.late" in final
+    assert "table:public.instead" not in final

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Callable, NamedTuple  # noqa: UP035  (Python 3.9 at run time)
 
 from runbook_lib.agent.failures import Again
 from runbook_lib.agent.known import Known, Objects, changes, spelled, table_of
@@ -113,17 +114,34 @@ class Witness:
         """All was rolled back: begin anew."""
         self.known, self.last, self.text, self.partial = None, None, "", False
 
-    def note(self, record: Record, before: Moment | None) -> None:
-        """Put into ``record`` what changed since ``before``.
+    def begin_note(self, record: Record, *, ahead: bool = False) -> Callable[[], None]:
+        """Begin to see what changed since ``last``; return what ends it, with that in ``record``.
 
         What the commit would check or do is checked and done first: it is the revision's own.
+        ``ahead``: whoever is called next may go on while the server looks.
         """
         if self.deferring or any(" deferr" in text.lower() for text in record.statements):
             self.session.raw("SET CONSTRAINTS ALL IMMEDIATE", fetch=False)
         sure = self.equipped and not self.triggers
         reach = reach_of(record, self.known) if self.known and sure else None
-        after, answer = self._ask_part(reach) if reach else (self.moment(), {})
-        self.last = after
+        if reach and ahead:
+            answer = self.session.ahead(partial(self._ask_part, reach))
+            return lambda: self._note(record, reach, *answer(), late=True)
+        after, found = self._ask_part(reach) if reach else (self.moment(), {})
+        self._note(record, reach, after, found)
+        return lambda: None
+
+    def _note(
+        self,
+        record: Record,
+        reach: Reach | None,
+        after: Moment | None,
+        answer: dict[str, Any],
+        *,
+        late: bool = False,
+    ) -> None:
+        """Put into ``record`` what changed; ``late``: something else may have run meanwhile."""
+        before, self.last = self.last, after
         record.crosses(before, after)
         if after is None or not self._has_effects(record, before, after):
             return
@@ -131,6 +149,8 @@ class Witness:
         if part is not None:
             record.changes = part
             return
+        if late and self.moment() != after:
+            raise Again(partial=True)  # each by itself is looked at before anything else is sent
         text = self.snapshot()
         if text != self.text:
             record.changes = self._take(text)

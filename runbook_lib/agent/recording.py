@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable  # noqa: UP035  (Python 3.9 at run time)
 
 from runbook_lib.agent.known import two_parts
 from runbook_lib.agent.session import Session
@@ -70,11 +70,15 @@ def stands_alone(record: Record) -> bool:
 class Recorder:
     """Fills the ``current`` record while ``capturing``. Statements are sent on unless ``silent``.
 
+    ``before`` is called before every statement.
     ``in_block``: Alembic is inside an ``autocommit_block``, or on its way in or out.
     """
 
-    def __init__(self, session: Session, channel: Channel, *, silent: bool) -> None:
+    def __init__(
+        self, session: Session, channel: Channel, *, silent: bool, before: Callable[[], None]
+    ) -> None:
         self.session = session
+        self.before = before
         self.channel = channel
         self.silent = silent
         self.current: Record | None = None
@@ -93,6 +97,7 @@ class Recorder:
     def before_statement(
         self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
     ) -> None:
+        self.before()
         record = self.current
         if not self.capturing or record is None:
             return

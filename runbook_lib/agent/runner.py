@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import Any, Iterable, Iterator  # noqa: UP035  (Python 3.9 at run time)
+from typing import Any, Iterator  # noqa: UP035  (Python 3.9 at run time)
 
 from runbook_lib.agent import application, loading
+from runbook_lib.agent.accounts import lost, undone
 from runbook_lib.agent.collecting import loaded_sources, versions
 from runbook_lib.agent.commits import Commits
 from runbook_lib.agent.configuration import load_alembic, load_config
 from runbook_lib.agent.connections import Redirect
+from runbook_lib.agent.departures import Departures
 from runbook_lib.agent.effects import Witness
 from runbook_lib.agent.failures import Again, create_role, describe, missing_role
 from runbook_lib.agent.overlay import Overlay
@@ -32,7 +34,10 @@ class Runner:
         self.hooked = False  # the project is called after every revision, and may do anything
         self.redirect = Redirect(request, self._connecting)
         self.session = Session()
-        self.recorder = Recorder(self.session, channel, silent=self.replaying)
+        self.departures = Departures(channel, self._left)
+        self.recorder = Recorder(
+            self.session, channel, silent=self.replaying, before=self.departures.settle
+        )
         self.witness = Witness(self.session, request.get("snapshot") or {})
         self.settings: dict[str, Any] = {}
         self.promised: set[str] | None = None
@@ -125,11 +130,12 @@ class Runner:
         self.session.context = context
         if self.replaying:
             self.commits.configured()
-            with self.session.beside(int if self.hooked else self.witness.equip):
-                longest = max(
-                    (len(item.revision) for item in self.script.walk_revisions()), default=0
-                )
-            self.session.prepare_version_table(longest)
+            equipped = self.session.ahead(int if self.hooked else self.witness.equip)
+            try:
+                ids = [item.revision for item in self.script.walk_revisions()]
+            finally:
+                equipped()
+            self.session.prepare_version_table(max(map(len, ids), default=0))
 
     def describe(self) -> dict[str, Any]:
         context, settings = self.session.context, self.settings
@@ -165,6 +171,7 @@ class Runner:
                 self._wrap(step, number, len(chosen))
             yield step
             self._leave()
+        self.departures.settle()
         self.commits.over = True
         if self.replaying and not self.witness.is_exact():
             raise Again(partial=False)
@@ -195,7 +202,7 @@ class Runner:
 
     def _wrap(self, step: Any, number: int, total: int) -> None:
         function, revision_id = step.migration_fn, step.revision.revision
-        self.channel.send("started", revision=revision_id, number=number, total=total)
+        self.departures.announce(revision=revision_id, number=number, total=total)
 
         def migrate(**keywords: Any) -> None:
             self._perform(revision_id, function, keywords)
@@ -208,7 +215,7 @@ class Runner:
         for number, name in enumerate(names, 1):
             module = self.script.get_revision(name).module
             function = module.downgrade if self.request["op"] == "downgrade" else module.upgrade
-            self.channel.send("started", revision=name, number=number, total=len(names))
+            self.departures.announce(revision=name, number=number, total=len(names))
             with context.begin_transaction(_per_migration=True):
                 self._perform(name, function, self.keywords)
             self._leave()
@@ -216,20 +223,22 @@ class Runner:
     def _perform(self, revision_id: str, function: Any, keywords: dict[str, Any]) -> None:
         """Run one revision's function and see what it does, within its own transaction."""
         record = self.recorder.current = Record(revision_id)
-        before = (self.together and self.witness.last) or self.witness.moment()
+        if not (self.together and self.witness.last):
+            self.witness.last = self.witness.moment()
         if self.replaying and self.witness.known is None:
             self.channel.send("baseline", objects=self.witness.begin())
-        started = time.perf_counter()
+        started, self.departures.waited = time.perf_counter(), 0.0
         self.recorder.capturing = True
         try:
             function(**keywords)
         finally:
             self.recorder.capturing = False
-            record.seconds = time.perf_counter() - started
-        if self.replaying:
-            self.witness.note(record, before)
-        else:
-            record.crosses(before, self.witness.moment())
+            record.seconds = time.perf_counter() - started - self.departures.waited
+        self.departures.settle()
+        if not self.replaying:
+            record.crosses(self.witness.last, self.witness.moment())
+        elif not self.together:
+            self.witness.begin_note(record)()
 
     def _connecting(self) -> None:
         """Have no transaction for all: another connection sees nothing of it, or waits for it."""
@@ -243,6 +252,12 @@ class Runner:
         record, self.recorder.current = self.recorder.current, None
         if record is None:
             return
+        if self.replaying and self.together:
+            self.departures.leave(record, self.witness.begin_note(record, ahead=True))
+        else:
+            self._left(record)
+
+    def _left(self, record: Record) -> None:
         if self.together and stands_alone(record):
             raise Again(partial=True)
         if self.replaying:
@@ -286,7 +301,8 @@ class Runner:
         """Run what can run. False when a revision failed, and its siblings wait for a next time."""
         try:
             self.run_env(self.steps, destination_rev=self.request["target"])
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as caught:
+            error = self.departures.abandon() or caught
             if self.together and self.witness.known:
                 self._part(error)
             elif self.recorder.current is None or isinstance(error, Again):
@@ -358,7 +374,7 @@ class Runner:
             rows=rows,
             promised=sorted(self.promised or ()),
             lost=self.commits.loose or ([] if self.failed else self._lost(rows)),
-            rolled_back=self._undone(rows) if self.failed and not self.replaying else [],
+            rolled_back=self._rolled_back(rows) if self.failed and not self.replaying else [],
             version_table=self.witness.version_table,
             server=server,
             sources=loaded_sources(),
@@ -368,28 +384,9 @@ class Runner:
         return self.session.rows(connection), server_version(connection)
 
     def _lost(self, rows: list[str]) -> list[str]:
-        """Return the revisions that were reported as done and are not recorded."""
-        if self.request.get("only") or sorted(self.promised or ()) == rows:
-            return []
-        if self.request["op"] == "stamp":
-            return sorted(set(self.promised or ()).symmetric_difference(rows))
-        return self._undone(rows) or self.finished[-1:]
+        return lost(self.request, self.script, self.finished, rows, self.promised or ())
 
-    def _undone(self, rows: list[str]) -> list[str]:
-        """Return the finished revisions of which the version rows know nothing."""
+    def _rolled_back(self, rows: list[str]) -> list[str]:
         if self.request.get("only"):
             return [] if self._alone() else self.finished
-        known = self._recorded(rows)
-        down = self.request["op"] == "downgrade"
-        return [item for item in self.finished if (item in known) == down]
-
-    def _recorded(self, rows: Iterable[str]) -> set[str]:
-        found: set[str] = set()
-        waiting = list(rows)
-        while waiting:
-            item = waiting.pop()
-            if item not in found:
-                found.add(item)
-                with contextlib.suppress(Exception):  # a row that no file has
-                    waiting.extend(parents(self.script.get_revision(item)))
-        return found
+        return undone(self.request, self.script, self.finished, rows)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Iterator  # noqa: UP035  (Python 3.9 at run time)
 
 
@@ -14,6 +15,8 @@ class Session:
 
     def __init__(self) -> None:
         self.context: Any = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._sending: threading.Event | None = None
 
     def in_transaction(self) -> bool:
         return bool(self.context.connection.in_transaction())
@@ -25,39 +28,33 @@ class Session:
         """Run one statement on the migration's own connection; return its first row."""
         cursor = self.driver_connection().cursor()
         try:
+            if self._sending:
+                self._sending.set()
             cursor.execute(statement)
             return cursor.fetchone() if fetch else None
         finally:
             cursor.close()
 
-    @contextlib.contextmanager
-    def beside(self, work: Callable[[], object]) -> Iterator[None]:
-        """Run ``work``, which uses the connection, while a block runs that leaves it alone.
+    def ahead(self, work: Callable[[], Any]) -> Callable[[], Any]:
+        """Begin ``work``, which sends one statement; return what waits for its result.
 
-        Before the block where the driver's connections are not for several threads (PEP 249).
+        The caller goes on once the statement is on its way, so that whatever it sends after that
+        comes after it. Done at once where the driver's connections are not for several threads
+        (PEP 249).
         """
         dialect = self.context.dialect
         shared = getattr(dialect.dbapi, "threadsafety", 0) >= 2
         if not shared or getattr(dialect, "is_async", False):
-            work()
-            yield
-            return
-        failures: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                work()
-            except BaseException as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            thread.join()
-        if failures:
-            raise failures[0]
+            result = work()
+            return lambda: result
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1)
+        sending = self._sending = threading.Event()
+        future = self._pool.submit(work)
+        future.add_done_callback(lambda _: sending.set())
+        sending.wait()
+        self._sending = None
+        return future.result
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
