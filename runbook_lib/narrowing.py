@@ -34,6 +34,8 @@ _CHOICES = (
     ),
     ("WHERE CAST(adrelid AS bigint) >= 16384", f"WHERE adrelid {_REACH}"),
     ("WHERE CAST(k.conrelid AS bigint) >= 16384 AND", "WHERE k.conrelid = ANY ($1) AND"),
+    ("), note AS (", "), note AS NOT MATERIALIZED ("),
+    ("\n    WHERE objoid >= 16384", ""),  # each is found by the index, however many there are
     ("), def AS (", "), def AS MATERIALIZED ("),  # else worked out anew for every column
     # of a table that a foreign key leads to, the columns' names are all that counts
     ("CASE WHEN a.attislocal AND", "CASE WHEN a.attrelid = ANY ($1) AND a.attislocal AND"),
