@@ -164,7 +164,8 @@ def find_approval(
         return _approval(environment, digest, "runbook.toml", 'approval = "auto"'), True
     raise ApprovalNeeded(
         f"The plan {digest} for {environment.name} waits for approval.",
-        f"Read plan.json, then: runbook run -e {environment.name} --approve {digest}",
+        f"Read plan.json, then: runbook run -e {environment.name} --approve {digest}; "
+        "in JupyterLab: set approve and by, and run the notebook again.",
     )
 
 

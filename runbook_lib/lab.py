@@ -24,11 +24,13 @@ from runbook_lib.files import atomic_write
 from runbook_lib.handler import notebook_path
 
 MARK = "runbook_copy"  # in a copy's metadata: the digest of its cells as they were written
+EXTENSIONS = Path(__file__).with_name("labextensions")  # shows the cell that failed
 OURS = (
     "--ServerApp.ip=127.0.0.1",  # a notebook server runs the code that it is sent
     f"--LabApp.default_url=/lab/tree/{PHASES[0]}.ipynb",
     "--LabApp.news_url=None",  # it asks the network for nothing
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    f"--LabApp.extra_labextensions_path={EXTENSIONS}",
 )
 
 

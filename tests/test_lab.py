@@ -206,6 +206,14 @@ SHOWN = f"""async (index) => {{
           tables: seen('table').length}};
 }}"""
 
+SEES = f"""(sentence) => {{
+  const view = {CURRENT}.node.getBoundingClientRect();
+  const errors = [...{CURRENT}.node.querySelectorAll('[data-mime-type$="stderr"]')];
+  const found = errors.filter((item) => item.innerText.replace(/\\s+/g, ' ').includes(sentence));
+  const places = found.map((item) => item.getBoundingClientRect());
+  return places.some((item) => item.height && item.top > view.top && item.bottom < view.bottom);
+}}"""
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -359,6 +367,7 @@ def stopped(page: Any, phase: str, *, at: str, says: str) -> None:
     behind = notebook.cells[[cell["id"] for cell in notebook.cells].index(f"{phase}-{at}") + 1 :]
     assert behind
     assert {cell["execution_count"] for cell in behind} == {None}
+    page.wait_for_function(SEES, arg=says)
     notebook.close()
 
 
