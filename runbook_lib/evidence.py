@@ -296,7 +296,7 @@ def locked(environment: Environment) -> Iterator[None]:
     """
     with _lock_file(environment.outputs / environment.name) as stream:
         if not _take(stream.fileno()):
-            raise _busy(environment, holder(environment))
+            raise _busy(environment, holder(environment.outputs / environment.name))
         with writing(LOCK):
             _describe_holder(stream.fileno())
         before = os.environ.get(RUNNER_VARIABLE)
@@ -337,11 +337,10 @@ def _describe_holder(handle: int) -> None:
     os.write(handle, json.dumps({"pid": os.getpid(), "since": now()}).encode())
 
 
-def holder(environment: Environment) -> Holder | None:
-    """Return who holds the environment's lock at this moment, or None."""
-    path = environment.outputs / environment.name / LOCK
+def holder(home: Path) -> Holder | None:
+    """Return who holds the lock of ``outputs/<environment>`` at this moment, or None."""
     try:
-        with path.open("rb") as stream:
+        with (home / LOCK).open("rb") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
@@ -354,7 +353,7 @@ def holder(environment: Environment) -> Holder | None:
 
 def require_free(environment: Environment) -> None:
     """Raise SafetyError when a process that did not start this one runs the environment."""
-    found = holder(environment)
+    found = holder(environment.outputs / environment.name)
     mine = {str(os.getpid()), os.environ.get(RUNNER_VARIABLE, "")}
     if found and str(found.pid) not in mine:
         raise _busy(environment, found)

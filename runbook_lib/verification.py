@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from runbook_lib.artifacts import Artifact, file_digest
 from runbook_lib.errors import ConfigurationError, SafetyError
-from runbook_lib.evidence import SEAL, SIGNATURE, RunFolder
+from runbook_lib.evidence import SEAL, SIGNATURE, RunFolder, holder
 from runbook_lib.seal import (
     HEAD,
     PUBLIC_VARIABLE,
@@ -107,8 +107,25 @@ def advice(
     )
 
 
+def _stage(run: RunFolder) -> str:
+    """Say what an unsealed run waits for: its own end, an approval, or ""."""
+    if since := _at_work(run):
+        return f"it is still at work, since {since}: "
+    return "it waits for approval: " if run.waits else ""
+
+
+def _at_work(run: RunFolder) -> str:
+    """Say since when, and in which process, a run is at work: it is the newest that is open."""
+    home = run.path.parent
+    found = holder(home)
+    (*_, newest) = (folder for folder in RunFolder.all(home) if not folder.sealed)
+    return f"{found.since} (process {found.pid})" if found and run == newest else ""
+
+
 def _way_on(run: RunFolder) -> str:
     name = run.environment
+    if _at_work(run):
+        return f"{run.name} seals itself at its end: wait for that, then verify again."
     if run.waits:
         return (
             f"{run.name} goes on with --approve DIGEST, or is left behind by: runbook run -e {name}"
@@ -159,8 +176,10 @@ def _verify_home(home: Path, key: Ed25519PublicKey | None) -> Iterator[VerifyRes
         if name not in folders:
             fault = chain[name]
         elif not folders[name].sealed:
-            waits = "it waits for approval: " if folders[name].waits else ""
-            fault = chain.get(name) or f"{waits}it is not sealed, so it proves nothing yet"
+            fault = (
+                chain.get(name)
+                or f"{_stage(folders[name])}it is not sealed, so it proves nothing yet"
+            )
         elif name not in sealed:
             fault = f"{SEAL} was changed: it cannot be read as a seal"
         else:

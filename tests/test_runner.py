@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from runbook_lib import index, runner
+from runbook_lib import cli, index, runner
 from runbook_lib.closing import verdict_of
 from runbook_lib.config import Environment, load_environment
 from runbook_lib.errors import ConfigurationError, GateError, RunbookError, SafetyError
@@ -230,12 +231,17 @@ def test_a_signal_ends_the_run_in_order_and_the_next_one_settles_it(
     notebook = wait_for_sleep(environment)
     with pytest.raises(SafetyError, match=f"process {process.pid}"):
         run(config)
+    told = CliRunner().invoke(cli.main, ["--config", config, "verify"]).output
+    assert re.search(rf"still at work, since [-\dT:]+Z \(process {process.pid}\): it is not", told)
+    assert "wait for that, then verify again" in told
+    assert "runbook seal" not in told, "it would be refused"
     process.send_signal(number)
     shown, _ = process.communicate(timeout=30)
     assert process.returncode == 128 + number
     assert f"{number.name} ended the run in cell" in shown
     (folder,) = RunFolder.all(environment.outputs / "staging")
     assert not folder.sealed
+    assert "at work" not in verify(environment.outputs)[0].sentence
     assert folder.events()[-1]["event"] == "interrupted"
     assert statuses(notebook)[-2:] == ["failed", "pending"]
     run(config, TINY[:1])
