@@ -16,7 +16,7 @@ GENERIC_PLANS = (
 KINDS = ("sequences", "tables", "columns", "foreign", "indexes")
 """The sections of SNAPSHOT_SQL, by the word that their comment begins with, about a table itself.
 
-The others are read as a whole when a row of theirs was written, and so are not looked for.
+The others are read by kind, where a statement is about that kind.
 """
 PRIVILEGES = "privileges"
 BESIDE = ("enum", "values", "views", "functions", "triggers", "rules", "row security", "extended")
@@ -56,18 +56,52 @@ _INHERITED = """
         GROUP BY i.inhrelid
     ) i ON i.inhrelid = r.oid
 """
-_OWN = "        SELECT unnest($1)\n"
-# The privileges on a view's columns are read with the view.
-_VIEWS = "        UNION ALL SELECT x.oid FROM pg_class x WHERE x.relkind = 'v' AND x.oid >= 16384\n"
+_TYPES, _ROUTINES = "WHERE t.oid >= 16384 AND", "WHERE p.oid >= 16384 AND"
 _ALONE = (
+    ("WHERE CAST(c.oid AS bigint) >= 16384 AND", f"WHERE c.oid {_REACH} AND"),
+    (_TYPES, "WHERE false AND"),
+    (_ROUTINES, "WHERE false AND"),
     # no revision changes an extension's own tables, and the look at it all leaves them out
     (_NO_MEMBER.format(kind="pg_namespace", oid="n.oid"), ""),
     (_NO_MEMBER.format(kind="pg_class", oid="c.oid"), ""),
     (_INHERITED, "\n    CROSS JOIN (SELECT CAST(NULL AS text) AS parents) i\n"),
-    ("WHERE CAST(c.oid AS bigint) >= 16384 AND", f"WHERE c.oid {_REACH} AND"),
-    ("WHERE t.oid >= 16384 AND", "WHERE false AND"),
-    ("WHERE p.oid >= 16384 AND", "WHERE false AND"),
 )
+_TOGETHER = (
+    ("WHERE CAST(c.oid AS bigint) >= 16384 AND", "WHERE c.oid = ANY (runbook_near) AND"),
+    (_TYPES, f"WHERE 'types' = ANY ($2) AND {_TYPES[6:]}"),
+    (_ROUTINES, f"WHERE ('functions' = ANY ($2) OR p.proname = ANY ($3)) AND {_ROUTINES[6:]}"),
+    *(
+        (line, f"{line} AND ('{kind}' = ANY ($2) OR {table} = ANY ($1))")
+        for kind, table, line in (
+            ("views", "r.oid", "WHERE r.relkind IN ('v', 'm')"),
+            ("triggers", "tgrelid", "WHERE NOT tgisinternal AND tgparentid = 0"),
+            ("rules", "w.ev_class", "WHERE w.rulename <> '_RETURN'"),
+        )
+    ),
+    *(
+        (line, f"{line} AND '{kind}' = ANY ($2)")
+        for kind, line in (
+            ("policies", "JOIN rel r ON r.oid = p.polrelid"),
+            ("statistics", "JOIN rel r ON r.oid = s.stxrelid"),
+        )
+    ),
+)
+# The privileges on a view's columns are read with the view.
+_VIEWS = """\
+        UNION ALL SELECT x.oid FROM pg_class x
+            WHERE x.relkind = 'v' AND x.oid >= 16384 AND 'views' = ANY ($2)
+"""
+# The relations that others are read with.
+_NEAR = """\
+    runbook_near = runbook_reach;
+    IF cardinality($2) > 0 THEN
+        runbook_near = runbook_reach || ARRAY(
+            SELECT x.oid FROM pg_class x
+            WHERE x.oid >= 16384 AND (x.relkind = 'c' AND 'types' = ANY ($2)
+                OR x.relkind IN ('r', 'p', 'f', 'v', 'm')
+                AND $2 && ARRAY['views', 'triggers', 'rules', 'policies', 'statistics']));
+    END IF;
+"""
 
 
 @cache
@@ -79,21 +113,37 @@ def functions() -> tuple[str, ...]:
         "wide": _settings(),
         "whole": SNAPSHOT_SQL,
     }
-    for name, given in places.items():
-        text = text.replace(f"<<{name}>>", given)
+    text = _filled(text, **places)
     made = [f"CREATE {item}" for item in text.split("\nCREATE ")[1:]]
     (part,) = (item for item in made if "<<part>>" in item)
     made.remove(part)
-    beside = part.replace("runbook_part", "runbook_beside").replace(_OWN, _OWN + _VIEWS)
     granted = (*KINDS, PRIVILEGES)
-    others = part_sql(_CHOICES, (*granted, *BESIDE))
+    together = part_sql(_CHOICES + _TOGETHER, (*granted, *BESIDE))
     return (
         *made,
-        part.replace("<<part>>", part_sql(_CHOICES + _ALONE, KINDS)).replace(
-            "<<granted>>", part_sql(_CHOICES + _ALONE, granted)
+        _filled(
+            part,
+            function="runbook_part(oid[])",
+            views="",
+            near="",
+            part=part_sql(_CHOICES + _ALONE, KINDS),
+            granted=part_sql(_CHOICES + _ALONE, granted),
         ),
-        beside.replace("<<part>>", others).replace("<<granted>>", others),
+        _filled(
+            part,
+            function="runbook_beside(oid[], text[], text[])",
+            views=_VIEWS,
+            near=_NEAR,
+            part=together,
+            granted=together,
+        ),
     )
+
+
+def _filled(text: str, **places: str) -> str:
+    for name, given in places.items():
+        text = text.replace(f"<<{name}>>", given)
+    return text
 
 
 def _settings(**others: str) -> str:

@@ -426,6 +426,34 @@ STATEMENTS = (
     "CREATE TEMP TABLE fewer (id int); ALTER TABLE fewer RENAME id TO short",
     "DROP TABLE fewer",
     "ALTER TABLE fewer RENAME COLUMN id TO short; DROP TABLE folk, fewer",
+    # Views, functions and triggers by their names.
+    "CREATE TABLE va (id int, name text); CREATE TABLE s.va (id int);"
+    ' CREATE TABLE odd (id int, "ON " int)',
+    "CREATE VIEW w AS SELECT id FROM va; CREATE VIEW s.w AS SELECT id FROM s.va",
+    "CREATE OR REPLACE VIEW w AS SELECT id, name FROM va; COMMENT ON VIEW s.w IS 'of s'",
+    "CREATE VIEW over_w AS SELECT name FROM w; DROP VIEW over_w; DROP VIEW s.w",
+    "CREATE VIEW s.w AS SELECT id FROM s.va; DROP VIEW w; DROP VIEW IF EXISTS w",
+    "CREATE VIEW w AS SELECT name FROM va",
+    "CREATE FUNCTION h(int) RETURNS int LANGUAGE sql AS 'SELECT 1';"
+    " CREATE FUNCTION h(text DEFAULT 'a;b') RETURNS int LANGUAGE sql AS 'SELECT 2'",
+    "CREATE OR REPLACE FUNCTION h(int) RETURNS int LANGUAGE sql AS 'SELECT 3';"
+    " DROP FUNCTION h(text)",
+    "CREATE FUNCTION s.h(a numeric(5, 2)) RETURNS int LANGUAGE sql AS 'SELECT 4'",
+    "COMMENT ON FUNCTION s.h(numeric(5, 2)) IS 'in s'; DROP FUNCTION h",
+    'CREATE FUNCTION "H h"() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$',
+    'CREATE TRIGGER "on" BEFORE INSERT OR UPDATE OF name ON va FOR EACH ROW'
+    ' EXECUTE FUNCTION "H h"(); ALTER TABLE va ADD COLUMN t1 int',
+    'CREATE TRIGGER tw INSTEAD OF INSERT ON w FOR EACH ROW EXECUTE FUNCTION "H h"()',
+    'CREATE TRIGGER tb BEFORE UPDATE OF "ON " ON odd FOR EACH ROW EXECUTE FUNCTION "H h"()',
+    "COMMENT ON TRIGGER tw ON w IS 'of w'; DROP TRIGGER \"on\" ON va;"
+    " DROP TRIGGER IF EXISTS no ON va",
+    "CREATE OR REPLACE VIEW w AS SELECT name, id FROM va",
+    'DROP VIEW w; CREATE VIEW w AS SELECT 1 AS one; CREATE VIEW "W" AS SELECT 2 AS two',
+    "ALTER TABLE va RENAME TO vb; CREATE VIEW va AS SELECT id FROM vb",
+    'DROP VIEW va, w; DROP FUNCTION s.h(numeric(5, 2)), "H h"() CASCADE',
+    "CREATE PROCEDURE pr(a int) LANGUAGE sql AS 'SELECT 1'; DROP PROCEDURE pr(a int)",
+    "CREATE TEMP VIEW vb AS SELECT 1 AS one; CREATE VIEW vc AS SELECT id FROM public.vb",
+    "DROP VIEW pg_temp.vb; DROP TABLE vb CASCADE",
     # What a block may do.
     "DO $$ BEGIN IF to_regclass('blocks') IS NULL THEN CREATE TABLE blocks (id int);"
     " END IF; END $$",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from functools import partial
-from typing import Any, Callable, NamedTuple  # noqa: UP035  (Python 3.9 at run time)
+from typing import Any, Callable, Iterable, NamedTuple  # noqa: UP035  (Python 3.9 at run time)
 
 from runbook_lib.agent.failures import Again
-from runbook_lib.agent.known import Known, Objects, changes, spelled, table_of
+from runbook_lib.agent.known import Known, Objects, Place, changes, spelled, table_of
 from runbook_lib.agent.reach import Reach, reach_of
 from runbook_lib.agent.recording import Record
 from runbook_lib.agent.session import Session
@@ -18,24 +18,21 @@ from runbook_lib.agent.wire import sqlstate
 ABORTED = "25P02"  # in_failed_sql_transaction
 PLAIN_MOMENT = """
 SELECT CAST(json_build_array(CAST(now() AS text), pg_backend_pid(),
-    CAST(txid_current_if_assigned() AS text), null, null, null) AS text)
+    CAST(txid_current_if_assigned() AS text), null) AS text)
 """
 
 
 class Moment(NamedTuple):
     """What tells one transaction from the next: its start, backend and id.
 
-    ``written`` counts the rows of the catalog that the transaction wrote, ``beside`` those of kinds
-    that stand beside the tables, ``beyond`` those of kinds that only the whole catalog shows; None
-    where nobody counts.
+    ``written`` counts the rows of the catalog that the transaction wrote: "near" the tables, of one
+    of the GROUPS, or "beyond", of kinds that only the whole shows; None where nobody counts.
     """
 
     start: str
     backend: int
     transaction: str | None
-    written: int | None
-    beside: int | None
-    beyond: int | None
+    written: dict[str, int] | None
 
     def shares_transaction(self, other: Moment | None) -> bool:
         return other is not None and self[:2] == other[:2]
@@ -242,8 +239,14 @@ class Witness:
     def _ask_part(self, reach: Reach) -> tuple[Moment | None, dict[str, Any]]:
         """Ask for the tables, which the session's own search path finds."""
         found = ", ".join(f"CAST(to_regclass('{name}') AS oid)" for name in reach.tables)
-        function = "runbook_beside" if reach.beside else "runbook_part"
-        text = self._ask(f"SELECT pg_temp.{function}(CAST(ARRAY[{found}] AS oid[]))")
+        given = f"CAST(ARRAY[{found}] AS oid[])"
+        if reach.beside:
+            text = self._ask(
+                f"SELECT pg_temp.runbook_beside({given}, {_texts(reach.kinds)},"
+                f" {_texts(reach.functions)})"
+            )
+        else:
+            text = self._ask(f"SELECT pg_temp.runbook_part({given})")
         if not text:
             return None, {}
         answer: dict[str, Any] = json.loads(respelled(text, self.queries["spelling"]))
@@ -254,30 +257,44 @@ class Witness:
 
         None when a table has parents, children or partitions, or should be there and is not.
         """
-        gone: set[str] = set()
-        tables: set[str] = set()
-        for place, (schema, name, alone) in enumerate(answer["names"]):
-            if name is None and reach.tables[place] in reach.gone:
-                gone.add(reach.tables[place])
-            elif alone:
-                tables.add(f"{spelled(schema)}.{spelled(name)}")
+        found: dict[str, set[str]] = {"table": set(), "view": set(), "gone": set()}
+        for place, (schema, called, kind) in enumerate(answer["names"]):
+            name = reach.tables[place]
+            if called is None and name in reach.gone:
+                found["gone"].add(name)
+            elif called is None and name in reach.views:
+                found["view"].add(name)
+            elif kind == "table" or (kind == "view" and name in reach.views):
+                found[kind].add(f"{spelled(schema)}.{spelled(called)}")
             else:
                 return None
         self.text, self.partial = "", True
         if self.known is None:
             return None
-        return self._minded(
-            self.known.put(tables, answer["objects"], gone=gone, beside=reach.beside)
-        )
+        covered = Place(
+            tables=frozenset(found["table"]), gone=frozenset(found["gone"]),
+            views=frozenset(found["view"]), functions=reach.functions, kinds=reach.kinds,
+            more=reach.beside,
+        )  # fmt: skip
+        return self._minded(self.known.put(answer["objects"], covered))
 
 
 def _covers(reach: Reach, before: Moment | None, after: Moment) -> bool:
     """Say whether the transaction wrote to no kind of object that the reach leaves out."""
     if reach.told:
         return True
-    if before is None or not after.shares_transaction(before) or after.beyond is None:
+    if before is None or not after.shares_transaction(before):
         return False
-    return after.beyond == before.beyond and (reach.beside or after.beside == before.beside)
+    if before.written is None or after.written is None:
+        return False
+    read = {"near", *reach.kinds}
+    read |= {"views"} if reach.views else set()
+    read |= {"functions"} if reach.functions else set()
+    return all(before.written[kind] == after.written[kind] for kind in after.written.keys() - read)
+
+
+def _texts(names: Iterable[str]) -> str:
+    return "CAST(ARRAY[{}] AS text[])".format(", ".join(f"'{name}'" for name in sorted(names)))
 
 
 def respelled(text: str, spelling: dict[str, Any]) -> str:

@@ -3,21 +3,54 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Collection, Iterable, Iterator  # noqa: UP035  (Python 3.9 at run time)
+from typing import Any, Iterable, Iterator, NamedTuple  # noqa: UP035  (Python 3.9 at run time)
 
 PLAIN_NAME = re.compile(r"^[a-z_][a-z0-9_]*$")
 PIECE = re.compile(r'"(?:[^"]|"")*"|[^."]+')
 TABLE_PARTS = ("table", "foreign_table", "column", "constraint", "trigger", "rule", "policy")
 READ = ("table", "column", "constraint", "index", "sequence", "grant")  # what runbook_part reads
-# What runbook_beside reads besides, all of it.
-BESIDE = ("type", "domain", "label", "view", "materialized_view", "function", "procedure",
-          "aggregate", "trigger", "rule", "policy", "statistics")  # fmt: skip
-
-NAMED = ("table", "index")  # what is asked for by name
-
-TYPES = ("type", "domain", "label", "grant")  # stand beside the tables, and name no column of one
+ON_TABLES = (*READ, "trigger", "rule")  # what runbook_beside does
+# What stands beside the tables, by what runbook_beside calls it.
+GROUPS = {
+    "types": ("type", "domain", "label"),
+    "views": ("view", "materialized_view"),
+    "functions": ("function", "procedure", "aggregate"),
+    "triggers": ("trigger",),
+    "rules": ("rule",),
+    "policies": ("policy",),
+    "statistics": ("statistics",),
+}
+GROUP = {kind: group for group, kinds in GROUPS.items() for kind in kinds}
+MENTIONING = frozenset(GROUPS) - {"types"}  # in their texts a table or a column may be named
+NAMED = ("table", "index", "view", *GROUPS["functions"])  # what is asked for by name
 
 Objects = dict[str, dict[str, str]]
+
+
+class Place(NamedTuple):
+    """What a look at a part of the catalog covers, by full names.
+
+    ``views`` with all that is theirs; ``tables``, with their triggers and rules where ``more`` than
+    tables was read; ``functions`` by their bare names; everything of some ``kinds``. Of the tables
+    that are ``gone`` nothing stays.
+    """
+
+    tables: frozenset[str]
+    gone: frozenset[str]
+    views: frozenset[str] = frozenset()
+    functions: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    more: bool = False
+
+    def has(self, key: str, objects: Objects) -> bool:
+        """Say whether an object, as ``objects`` have it, belongs to it."""
+        group = group_of(key)
+        if group in self.kinds or (group == "functions" and bare(key) in self.functions):
+            return True
+        table = table_of(key, objects)
+        if table in self.views:
+            return True
+        return table in self.tables and kind_of(key) in (ON_TABLES if self.more else READ)
 
 
 class Known:
@@ -27,6 +60,7 @@ class Known:
         self.objects = objects
         self._tables: dict[str, set[str]] = {}
         self._names: dict[str, set[str]] = {}
+        self._groups: dict[str, set[str]] = {}
         self._listed = False
 
     def _list(self) -> None:
@@ -40,34 +74,30 @@ class Known:
         self._tables.setdefault(table_of(key, self.objects), set()).add(key)
         if kind_of(key) in NAMED:
             self._names.setdefault(tail(key), set()).add(key)
+        self._groups.setdefault(group_of(key), set()).add(key)
 
     def _leave(self, key: str) -> None:
         self._of(table_of(key, self.objects)).discard(key)
         self._names.get(tail(key), set()).discard(key)
+        self._groups.get(group_of(key), set()).discard(key)
 
     def _of(self, table: str) -> set[str]:
         """Return the keys of a table and of all that belongs to it."""
         self._list()
         return self._tables.setdefault(table, set())
 
-    def put(
-        self, tables: Collection[str], part: Objects, *, gone: Collection[str], beside: bool
-    ) -> list[list[Any]]:
-        """Replace what was read of ``tables``, and beside them, by ``part``; return the changes.
-
-        Of the tables that are ``gone``, nothing stays.
-        """
-        if beside:
-            tables = {*tables, *views(self.objects), *views(part)}
-        mine = {key for table in tables for key in self._of(table) if kind_of(key) in READ}
-        mine |= set(filter(stands_beside, self.objects)) if beside else set()
-        mine |= {key for table in gone for key in self._of(table)}
+    def put(self, part: Objects, place: Place) -> list[list[Any]]:
+        """Replace what was read of a place by ``part``; return the changes."""
+        self._list()
+        if "views" in place.kinds:
+            place = place._replace(tables=place.tables | {*views(self.objects), *views(part)})
+        near = {key for table in place.tables | place.views for key in self._of(table)}
+        for group in place.kinds | ({"functions"} if place.functions else set()):
+            near |= self._groups.get(group, set())
+        mine = {key for key in near if place.has(key, self.objects)}
+        mine |= {key for table in place.gone for key in self._of(table)}
         before = {key: self.objects[key] for key in mine}
-        after = {
-            key: aspects
-            for key, aspects in part.items()
-            if stands_beside(key) or (kind_of(key) in READ and table_of(key, part) in tables)
-        }
+        after = {key: aspects for key, aspects in part.items() if place.has(key, part)}
         for key in mine:
             self._leave(key)
         for key in mine - after.keys():
@@ -101,7 +131,8 @@ class Known:
 
     def mentions_tables(self) -> bool:
         """Say whether something stands beside the tables in whose text one may be named."""
-        return any(stands_beside(key) and kind_of(key) not in TYPES for key in self.objects)
+        self._list()
+        return any(self._groups.get(group) for group in MENTIONING)
 
 
 def spelled(name: str) -> str:
@@ -129,19 +160,26 @@ def views(objects: Iterable[str]) -> Iterator[str]:
     return (key.partition(":")[2] for key in objects if key.startswith("view:"))
 
 
-def stands_beside(key: str) -> bool:
-    """Say whether runbook_beside reads all of that kind, or the privileges on such an object."""
+def group_of(key: str) -> str:
+    """Return the group of what stands beside the tables, or of what a privilege is on; else ""."""
     kind, _, name = key.partition(":")
-    return (kind_of(name) if kind == "grant" else kind) in BESIDE
+    return GROUP.get(kind_of(name) if kind == "grant" else kind, "")
+
+
+def bare(key: str) -> str:
+    """Return the name of a function without its schema and the types of its arguments."""
+    return read(tail(key.partition("(")[0].rpartition(":")[2]))
 
 
 def table_of(key: str, objects: Objects) -> str:
-    """Return the table that an object is or belongs to; "" where there is none."""
+    """Return the table or view that an object is or belongs to; "" where there is none."""
     kind, _, name = key.partition(":")
     if kind == "grant":
         return table_of(name, objects)
     if kind in TABLE_PARTS:
         return two_parts(name)
+    if kind in ("view", "materialized_view"):
+        return name
     aspects = objects.get(key, {})
     return aspects.get("table") or two_parts(aspects.get("owned_by", ""))
 

@@ -6,7 +6,7 @@ import re
 from typing import Collection, Iterable, NamedTuple  # noqa: UP035  (Python 3.9 at run time)
 
 from runbook_lib.agent.blocks import inside
-from runbook_lib.agent.known import PIECE, Known
+from runbook_lib.agent.known import GROUPS, MENTIONING, PIECE, Known, read
 from runbook_lib.agent.recording import Record
 from runbook_lib.agent.statements import Touch, touched
 
@@ -14,16 +14,25 @@ SAFE_NAME = re.compile(r'^(?:"[\w $]+"|[\w$]+)(?:\.(?:"[\w $]+"|[\w$]+))?$')
 
 
 class Reach(NamedTuple):
-    """What statements can have changed: ``tables`` by name, and perhaps what stands ``beside``.
+    """What statements can have changed: ``tables`` by name, and perhaps what stands beside them.
 
     ``gone`` are those among the tables, by their full names, that need not be there any more.
-    ``told``: that is all they do, as nobody counts over several transactions.
+    ``views`` among the names are of views, or of either where only triggers are made. ``functions``
+    are bare names. ``kinds`` of what stands beside the tables can have changed anywhere. ``told``:
+    that is all they do, as nobody counts over several transactions.
     """
 
     tables: list[str]
     gone: frozenset[str]
-    beside: bool
     told: bool
+    views: frozenset[str] = frozenset()
+    functions: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+
+    @property
+    def beside(self) -> bool:
+        """Say whether more than tables is to be read."""
+        return bool(self.views or self.functions or self.kinds)
 
 
 class Unclear(Exception):
@@ -66,12 +75,24 @@ def _put_together(found: Collection[Touch], known: Known, *, told: bool) -> Reac
     wanted |= {_owner(known, item.name) for item in found if item.form == "index"}
     wanted |= {_moved(known, item) for item in found if item.form == "move"}
     wanted |= {table for item in renamed for table in known.referring(_full(known, item.name))}
-    names = gone | {name for name in wanted if known.tables(name) not in [[one] for one in gone]}
-    beside = any(item.form == "beside" for item in found)
-    if not (names or beside) or not all(map(SAFE_NAME.match, names)):
+    views = {one for item in found if item.form == "view" for one in _views(known, item.name)}
+    views |= {item.name for item in found if item.form == "trigger"}
+    names = gone | {
+        name for name in wanted | views if known.tables(name) not in [[one] for one in gone]
+    }
+    functions = {item.name for item in found if item.form == "function"}
+    kinds = {item.form for item in found if item.form in GROUPS}
+    if renamed and known.mentions_tables():
+        kinds |= MENTIONING
+    if not (names or functions or kinds) or not all(map(SAFE_NAME.match, names | functions)):
         return None
-    beside = beside or (bool(renamed) and known.mentions_tables())
-    return Reach(sorted(names), gone, beside, told)
+    bare = frozenset(read(PIECE.findall(name)[-1]) for name in functions)
+    return Reach(sorted(names), gone, told, frozenset(views), bare, frozenset(kinds))
+
+
+def _views(known: Known, name: str) -> set[str]:
+    """Return a view's name as it stands, and in full where one is known: it may be gone."""
+    return {name, *(key.partition(":")[2] for key in known.named("view", name))}
 
 
 def _full(known: Known, name: str) -> str:

@@ -122,15 +122,28 @@ SIMPLE = (
     ("index", rf"ALTER INDEX (?:IF EXISTS )?{NAME} RENAME TO {WORD}$"),
     ("drop", rf"DROP TABLE (?:IF EXISTS )?{NAME}(?: RESTRICT)?$"),
 )  # fmt: skip
-FORMS = tuple((form, re.compile(pattern, re.I)) for form, pattern in SIMPLE)
-# Change nothing but what stands beside the tables; without CASCADE a DROP reaches no further.
-BESIDE = re.compile(
-    r"(?:CREATE (?:OR REPLACE )?(?:VIEW|FUNCTION|PROCEDURE|TRIGGER|POLICY)\b|"
-    r"CREATE TYPE \S+ AS ENUM\b|ALTER TYPE \S+ ADD VALUE\b|ALTER POLICY\b|"
-    r"DROP (?:VIEW|FUNCTION|PROCEDURE|TRIGGER|POLICY|TYPE)\b(?!.*\bCASCADE\b)|"
-    r"COMMENT ON (?:VIEW|FUNCTION|PROCEDURE|TRIGGER|POLICY|TYPE)\b)",
-    re.I,
-)
+# What changes nothing but what stands beside tables; without CASCADE a DROP reaches no further.
+OTHERS = (
+    ("view", rf"CREATE (?:OR REPLACE )?VIEW {NAME}(?![\w$.\"])"),
+    ("view", rf"DROP VIEW (?:IF EXISTS )?{NAME}(?: RESTRICT)?$"),
+    ("view", rf"COMMENT ON VIEW {NAME} IS "),
+    ("function", rf"CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE) {NAME} ?\("),
+    ("function", rf"DROP (?:FUNCTION|PROCEDURE) (?:IF EXISTS )?{NAME} ?(?:\([^()]*\))?"
+                 r"(?: RESTRICT)?$"),
+    ("function", rf"COMMENT ON (?:FUNCTION|PROCEDURE) {NAME} ?\("),
+    ("trigger", rf"CREATE (?:OR REPLACE )?TRIGGER {WORD} (?:BEFORE|AFTER|INSTEAD OF) "
+                rf"(?:(?! ON ).)*? ON {NAME} (?:FOR|REFERENCING|WHEN|EXECUTE)\b"),
+    ("trigger", rf"DROP TRIGGER (?:IF EXISTS )?{WORD} ON {NAME}(?: RESTRICT)?$"),
+    ("trigger", rf"COMMENT ON TRIGGER {WORD} ON {NAME} IS "),
+    ("types", r"CREATE TYPE \S+ AS ENUM\b|ALTER TYPE \S+ ADD VALUE\b|"
+              r"DROP TYPE\b(?!.*\bCASCADE\b)|COMMENT ON TYPE\b"),
+    ("policies", r"(?:CREATE|ALTER) POLICY\b|DROP POLICY\b(?!.*\bCASCADE\b)|COMMENT ON POLICY\b"),
+    ("views", r"DROP VIEW\b(?!.*\bCASCADE\b)"),
+    ("functions", r"DROP (?:FUNCTION|PROCEDURE)\b(?!.*\bCASCADE\b)"),
+    ("triggers", r"(?:CREATE (?:OR REPLACE )?|COMMENT ON )TRIGGER\b|"
+                 r"DROP TRIGGER\b(?!.*\bCASCADE\b)"),
+)  # fmt: skip
+FORMS = tuple((form, re.compile(pattern, re.I)) for form, pattern in (*SIMPLE, *OTHERS))
 
 
 # Sets what a name means, or whose it is: then names do not say which tables the others changed.
@@ -138,10 +151,11 @@ ELSEWHERE = re.compile(r"(RE)?SET\b.*\b(search_path|SCHEMA|ROLE|AUTHORIZATION|AL
 
 
 class Touch(NamedTuple):
-    """What one statement changes: a table, the table of an index, or what stands "beside" them.
+    """What one statement changes, by its ``form``.
 
-    The form says more of the table ``name``: "rename" is of a column, "drop" takes it away, "move"
-    gives it the name ``new``.
+    Of the table ``name`` something ("table"), a column's name ("rename"), its own, which becomes
+    ``new`` ("move"), a "trigger", or all ("drop"); the table of the "index" ``name``; a "view" or a
+    "function" of that name; or any of the "types", "policies", "views", "functions" or "triggers".
     """
 
     form: str
@@ -166,12 +180,10 @@ def touched(statement: str) -> list[Touch] | None:
 
 
 def _touch(text: str) -> Touch | None:
-    if BESIDE.match(text):
-        return Touch("beside")
     for form, pattern in FORMS:
         hit = pattern.match(text)
         if hit:
-            return Touch(form, *hit.groups()) if form == "move" else Touch(form, hit.groups()[-1])
+            return Touch(form, *(hit.groups() if form == "move" else hit.groups()[-1:]))
     return None
 
 
