@@ -30,7 +30,25 @@ PARTS = {
     "DROP TABLE IF EXISTS public.b": (["public.b"], ["public.b"]),
     "DO $$ BEGIN IF 1 = 1 THEN ALTER TABLE a ADD x int; END IF; END $$": (["a"], []),
 }
+BESIDE = {
+    "CREATE OR REPLACE VIEW v (a) AS SELECT 1": Reach(["v"], frozenset(), False, frozenset({"v"})),
+    "DROP VIEW IF EXISTS old": Reach(
+        ["old", "s.old"], frozenset(), False, frozenset({"old", "s.old"})
+    ),
+    "CREATE FUNCTION s.f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NULL; END $$;"
+    ' CREATE TRIGGER t AFTER UPDATE OF x ON a FOR EACH ROW EXECUTE FUNCTION s."F"()': Reach(
+        ["a"], frozenset(), False, frozenset({"a"}), frozenset({"f"})
+    ),
+    'DROP FUNCTION "F"(int)': Reach([], frozenset(), False, functions=frozenset({"F"})),
+    "DROP FUNCTION f(numeric(5, 2)), g()": Reach(
+        [], frozenset(), False, kinds=frozenset({"functions"})
+    ),
+    "CREATE POLICY p ON a": Reach([], frozenset(), False, kinds=frozenset({"policies"})),
+    "ALTER TYPE mood ADD VALUE 'sad'": Reach([], frozenset(), False, kinds=frozenset({"types"})),
+}
 WHOLE = (
+    "DROP VIEW v CASCADE",
+    "CREATE TEMP VIEW v AS SELECT 1",
     "DROP TABLE a CASCADE",
     "DROP TABLE a, b",
     "DROP TABLE twice",
@@ -54,6 +72,12 @@ def reach(statement: str, known: dict[str, dict[str, str]]) -> Reach | None:
 def test_what_names_its_tables_is_read_in_part(statement: str) -> None:
     tables, gone = PARTS[statement]
     assert reach(statement, TABLES) == Reach(tables, frozenset(gone), False)
+
+
+@pytest.mark.parametrize("statement", BESIDE)
+def test_what_stands_beside_tables_is_read_by_its_name_or_kind(statement: str) -> None:
+    known = {**TABLES, "view:s.old": {"definition": "SELECT 1"}}
+    assert reach(statement, known) == BESIDE[statement]
 
 
 @pytest.mark.parametrize("statement", WHOLE)

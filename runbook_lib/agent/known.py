@@ -22,7 +22,7 @@ GROUPS = {
 }
 GROUP = {kind: group for group, kinds in GROUPS.items() for kind in kinds}
 MENTIONING = frozenset(GROUPS) - {"types"}  # in their texts a table or a column may be named
-NAMED = ("table", "index", "view", *GROUPS["functions"])  # what is asked for by name
+NAMED = ("table", "index", "view")  # what is asked for by name
 
 Objects = dict[str, dict[str, str]]
 
