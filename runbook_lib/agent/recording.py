@@ -70,7 +70,7 @@ def stands_alone(record: Record) -> bool:
 class Recorder:
     """Fills the ``current`` record while ``capturing``. Statements are sent on unless ``silent``.
 
-    ``before`` is called before every statement.
+    ``before`` is called before everything that is sent.
     ``in_block``: Alembic is inside an ``autocommit_block``, or on its way in or out.
     """
 
@@ -89,6 +89,7 @@ class Recorder:
         from sqlalchemy import event
         from sqlalchemy.engine import Engine
 
+        self.session.watch(self.before)
         event.listen(Engine, "before_cursor_execute", self.before_statement)
         event.listen(Engine, "after_cursor_execute", self.after_statement)
         event.listen(Engine, "commit", self.after_commit)

@@ -9,6 +9,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Iterator  # noqa: UP035  (Python 3.9 at run time)
 
+OWN = ("sqlalchemy", __name__.partition(".")[0])  # who asks is not the project
+
 
 class Session:
     """What env.py configured. ``context`` is Alembic's MigrationContext, None before that."""
@@ -17,6 +19,24 @@ class Session:
         self.context: Any = None
         self._pool: ThreadPoolExecutor | None = None
         self._sending: threading.Event | None = None
+        self._direct = False
+
+    def watch(self, before: Callable[[], None]) -> None:
+        """Call ``before`` when the project asks SQLAlchemy for the driver's own connection.
+
+        From then on nothing is begun ahead: what is sent over that is not seen.
+        """
+        from sqlalchemy.engine import Connection
+
+        driver: Any = Connection.connection
+
+        def asked(connection: Any) -> Any:
+            if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] not in OWN:
+                self._direct = True
+                before()
+            return driver.fget(connection)
+
+        setattr(Connection, "connection", property(asked))  # noqa: B010  (mypy: a property)
 
     def in_transaction(self) -> bool:
         return bool(self.context.connection.in_transaction())
@@ -40,11 +60,11 @@ class Session:
 
         The caller goes on once the statement is on its way, so that whatever it sends after that
         comes after it. Done at once where the driver's connections are not for several threads
-        (PEP 249).
+        (PEP 249), or are used past SQLAlchemy.
         """
         dialect = self.context.dialect
         shared = getattr(dialect.dbapi, "threadsafety", 0) >= 2
-        if not shared or getattr(dialect, "is_async", False):
+        if self._direct or not shared or getattr(dialect, "is_async", False):
             result = work()
             return lambda: result
         if self._pool is None:
