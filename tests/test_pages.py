@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import shutil
@@ -27,6 +28,7 @@ RUNS = 1000
 DESK = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
 NIGHT = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"}
 PHONE = {"viewport": {"width": 390, "height": 800}, "color_scheme": "light", "has_touch": True}
+PHONE_AT_NIGHT = {**PHONE, "color_scheme": "dark"}
 DRAWN = ("graph", "revisions", "evidence")
 
 
@@ -86,7 +88,7 @@ def drawn(name: str, audit: Audit) -> Any:
     )
 
 
-CUT_CARDS = """() => [...document.querySelectorAll('.wide:has(table.cards)')]
+CUT_ROWS = """() => [...document.querySelectorAll('[role=group]:has(> table)')]
   .filter((box) => innerWidth < 700 && box.scrollWidth > box.clientWidth)
   .map((box) => box.getAttribute('aria-label'))"""
 
@@ -116,7 +118,7 @@ class Viewer:
         assert size[0] <= size[1], self.page.url
         self.page.mouse.wheel(500, 0)
         assert self.page.evaluate("() => scrollX") == 0
-        assert self.page.evaluate(CUT_CARDS) == [], "a card is read, and not scrolled"
+        assert self.page.evaluate(CUT_ROWS) == [], "rows are read, and not scrolled"
 
     def require_accessible(self) -> None:
         from axe_playwright_python.sync_playwright import Axe
@@ -130,7 +132,10 @@ class Viewer:
         ] == []
 
 
-@pytest.fixture(params=[DESK, NIGHT, PHONE], ids=["desk", "night", "phone"])
+MODES = {"desk": DESK, "night": NIGHT, "phone": PHONE, "phone-at-night": PHONE_AT_NIGHT}
+
+
+@pytest.fixture(params=MODES.values(), ids=MODES.keys())
 def viewer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Viewer]:
     with chromium(tmp_path / "profile", offline=True, **request.param) as context:
         yield Viewer(context)
@@ -276,6 +281,24 @@ def test_dark_means_dark(run: Path, long_index: Path, tmp_path: Path) -> None:
             page = Viewer(context).open(path)
             colour = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
             assert max(int(part) for part in colour[4:-1].split(",")) < 60, path.name
+
+
+def test_the_graph_is_drawn_for_the_page_s_colours(run: Path, viewer: Viewer) -> None:
+    page = viewer.open(run / "02_audit.html")
+    taken = page.locator("img[alt^='Revision graph']").screenshot()
+    ground = page.evaluate(CORNER, base64.b64encode(taken).decode())
+    is_night = page.evaluate("() => matchMedia('(prefers-color-scheme: dark)').matches")
+    assert max(ground) < 60 if is_night else min(ground) > 200, ground
+
+
+CORNER = """async (taken) => {
+  const image = new Image();
+  image.src = `data:image/png;base64,${taken}`;
+  await image.decode();
+  const drawn = new OffscreenCanvas(image.width, image.height).getContext('2d');
+  drawn.drawImage(image, 0, 0);
+  return [...drawn.getImageData(4, 4, 1, 1).data].slice(0, 3);
+}"""
 
 
 def test_the_keyboard_reaches_the_filter_and_the_links(long_index: Path, desk: Viewer) -> None:

@@ -14,6 +14,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -26,11 +27,13 @@ from runbook_lib.catalog import ObjectChange
 from runbook_lib.edits import FileEdit
 from runbook_lib.findings import finding
 from runbook_lib.fingerprints import TableFingerprint
-from runbook_lib.forensics import Audit, Drift, Strategy
+from runbook_lib.forensics import Audit, Drift, Strategy, Verdict
 from runbook_lib.plan import Attempt, Plan, Rehearsal, Step, StepResult
 from runbook_lib.promotion import Approval, ChecklistItem, Deployment
 from runbook_lib.render.condense import _merge, between, condense
 from runbook_lib.render.display import cells_of
+from runbook_lib.render.drawing import INK, NIGHT, PAPER, RED
+from runbook_lib.render.marks import LOOKS
 from runbook_lib.render.picture import Picture, draw_up
 from runbook_lib.survival import TableProof
 from runbook_lib.validation import CheckResult, WayBack
@@ -98,6 +101,25 @@ def svg_of(display: render.Display) -> str:
     head, data = str(image["src"]).split(",", 1)
     assert head == "data:image/svg+xml;base64"
     return base64.b64decode(data).decode()
+
+
+def verdicts() -> Audit:
+    """One revision of every verdict, one of them not in any file, one edge in a cycle."""
+    names = get_args(Verdict)
+    made = [revision(name, "gone", verdict=name, depends_on=("applied",)) for name in names]
+    return audit(tuple(made), current=("ghost",), cycle_edges=(("phantom", "applied"),))
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours by WCAG: 1 is none, 21 is black on white."""
+
+    def light(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05
+
+    dark, bright = sorted((light(one), light(other)))
+    return bright / dark
 
 
 def svg_texts(svg: str) -> str:
@@ -337,6 +359,20 @@ class TestGraph:
         assert "href" not in svg
         assert str(Path.cwd()) not in svg
         assert re.findall(r'"(https?://[^"]*)"', svg) == ["http://www.w3.org/2000/svg"]
+
+    def test_every_colour_is_read_by_day_and_by_night(self) -> None:
+        """Of what Graphviz drew, each colour has one for the night, and each verdict stands out."""
+        svg = svg_of(render.graph(verdicts()))
+        style = str(re.search("<style>(.*?)</style>", svg, re.DOTALL))
+        used = set(re.findall('(?:fill|stroke)="(#[0-9a-f]{6})"', svg.split("</style>")[1]))
+        assert used <= NIGHT.keys()
+        assert style.count("prefers-color-scheme:dark") == 1
+        for shown in ({colour: colour for colour in NIGHT}, NIGHT):
+            assert contrast(shown[RED], shown[PAPER]) > 4.5
+            for look in LOOKS.values():
+                assert contrast(shown[INK], shown[look.fill]) > 7, look
+                assert contrast(shown[look.line], shown[look.fill]) > 3, look
+                assert contrast(shown[look.line], shown[PAPER]) > 3, look
 
     def test_the_alternative_text_says_what_the_picture_shows(self) -> None:
         (image,) = check(render.graph(wallet())).images

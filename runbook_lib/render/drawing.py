@@ -42,6 +42,22 @@ PURPOSE_LINE = 32
 INK = "#1a1a1a"
 RED = "#c00000"
 GREY = "#6b6b6b"
+PAPER = "#ffffff"
+FAINT = "#4d4d4d"
+LINE = "#444444"
+NOBODY = "#f2f2f2"
+# By night every colour of the day has another; what has none there stays as it is.
+NIGHT = {
+    INK: "#eef2f6",
+    RED: "#ff8a80",
+    GREY: "#9aa4ae",
+    PAPER: "#14181d",
+    FAINT: "#c3cad1",
+    LINE: "#aab4be",
+    NOBODY: "#262c33",
+    **{look.fill: look.night[0] for look in LOOKS.values()},
+    **{look.line: look.night[1] for look in LOOKS.values()},
+}
 
 SHAPES = (
     ("rounded box", "a revision; arrows run from parent to child, in the order of an upgrade"),
@@ -189,7 +205,21 @@ def tidy(svg: str) -> str:
     svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<title>.*?</title>\n?", "", svg, flags=re.DOTALL)
     svg = re.sub(r'font-family="[^"]*"', 'font-family="Helvetica,Arial,sans-serif"', svg)
-    return svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
+    svg = svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
+    return svg.replace('="white"', f'="{PAPER}"').replace(">", f">\n<style>{_night()}</style>", 1)
+
+
+def _night() -> str:
+    """Return the style that a page in dark colours gives to the picture in it; print is by day.
+
+    The picture keeps a ground of its own, so that it can be read on any page.
+    """
+    rules = [
+        f'[{part}="{day}"]{{{part}:{night}}}'
+        for day, night in NIGHT.items()
+        for part in ("fill", "stroke")
+    ]
+    return f"@media (prefers-color-scheme:dark){{text{{fill:{NIGHT[INK]}}}{''.join(rules)}}}"
 
 
 @functools.cache
@@ -208,9 +238,9 @@ def _use_dot() -> None:
 
 def _source(picture: Picture) -> graphviz.Digraph:
     drawing = graphviz.Digraph(
-        graph_attr={"bgcolor": "white", "ranksep": "0.35", "nodesep": "0.3", "pad": "0.15"},
+        graph_attr={"bgcolor": PAPER, "ranksep": "0.35", "nodesep": "0.3", "pad": "0.15"},
         node_attr={"fontname": "Arial", "fontsize": "11", "fontcolor": INK, "margin": "0.16,0.07"},
-        edge_attr={"fontname": "Arial", "fontsize": "10", "color": "#444444", "arrowsize": "0.7"},
+        edge_attr={"fontname": "Arial", "fontsize": "10", "color": LINE, "arrowsize": "0.7"},
     )
     for node in picture.nodes:
         drawing.node(node.key, **_node_attributes(node))
@@ -226,13 +256,13 @@ def _node_attributes(node: Node) -> dict[str, str]:
         "label": graphviz.nohtml("\n".join(str(graphviz.escape(line)) for line in lines)),
         **_shape(node),
         **_size(node, lines),
-        "fillcolor": look.fill if look else "#f2f2f2",
+        "fillcolor": look.fill if look else NOBODY,
         "color": look.line if look else GREY,
         "penwidth": "1.4",
         "peripheries": "2" if node.current else "1",
     }
     if node.kind in ("dangling", "unlocated"):
-        attributes |= {"style": "filled,dashed", "fontcolor": "#4d4d4d"}
+        attributes |= {"style": "filled,dashed", "fontcolor": FAINT}
     return attributes
 
 

@@ -14,26 +14,67 @@ from runbook_lib.render.table import Cell
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a verdict looks: its mark, its meaning, and fill and line of its node."""
+    """How a verdict looks: its mark, its meaning, and its node's fill and line, also by night."""
 
     mark: str
     tone: Tone
     meaning: str
     fill: str
     line: str
+    night: tuple[str, str]
 
 
 # Tints of the Okabe-Ito palette: distinct under every common colour blindness, and in print by
 # their lightness and their marks.
 LOOKS: dict[str, Look] = {
-    "applied": Look("✓", "good", "recorded, and every effect is there", "#d5efe4", "#00735c"),
-    "pending": Look("○", "", "not recorded, and no effect is there", "#ffffff", "#5b6770"),
-    "phantom": Look("✗", "bad", "recorded, but no effect is there", "#f7c3a0", "#a63c00"),
-    "partial": Look("◐", "warn", "some effects are there, others are not", "#fbe6a6", "#8a6100"),
-    "unrecorded": Look(
-        "+", "note", "every effect is there, but it is not recorded", "#cbe4f8", "#005f9e"
+    "applied": Look(
+        "✓",
+        "good",
+        "recorded, and every effect is there",
+        "#d5efe4",
+        "#00735c",
+        ("#0f3d30", "#3fc9a2"),
     ),
-    "unknowable": Look("?", "", "it leaves no trace in the catalog", "#e6e1ec", "#63557a"),
+    "pending": Look(
+        "○",
+        "",
+        "not recorded, and no effect is there",
+        "#fefefe",
+        "#5b6770",
+        ("#20262d", "#9aa7b0"),
+    ),
+    "phantom": Look(
+        "✗",
+        "bad",
+        "recorded, but no effect is there",
+        "#f7c3a0",
+        "#a63c00",
+        ("#5e2a0c", "#ff9a5c"),
+    ),
+    "partial": Look(
+        "◐",
+        "warn",
+        "some effects are there, others are not",
+        "#fbe6a6",
+        "#8a6100",
+        ("#4a3a05", "#e9bd45"),
+    ),
+    "unrecorded": Look(
+        "+",
+        "note",
+        "every effect is there, but it is not recorded",
+        "#cbe4f8",
+        "#005f9e",
+        ("#123a5c", "#6dbbf5"),
+    ),
+    "unknowable": Look(
+        "?",
+        "",
+        "it leaves no trace in the catalog",
+        "#e6e1ec",
+        "#63557a",
+        ("#3a3150", "#bdaade"),
+    ),
 }
 
 SEVERITIES: dict[Severity, tuple[str, Tone]] = {
