@@ -39,7 +39,7 @@ def prevent(phase: Phase) -> Prevention:
         lint=lint.lint(found.seen.graph, found.tree),
         monitor=serious,
         alerts=send_alerts(phase.environment, serious),
-        schedule=schedule(phase.environment.name),
+        schedule=schedule(phase.environment),
     )
 
 
@@ -98,15 +98,33 @@ def _call(command: Sequence[str], body: str, environment: Environment) -> str:
     return f"The alert command {command[0]} ended with exit code {done.returncode}."
 
 
-def schedule(environment: str) -> dict[str, str]:
-    """Return ready-made snippets that audit regularly and archive every audit."""
-    audit = f"runbook monitor -e {environment}"
+def schedule(environment: Environment) -> dict[str, str]:
+    """Return ready-made snippets that audit regularly and archive every audit.
+
+    They set, or say where to set, the variables that hold the environment's secrets.
+    """
+    variables = [name for name in (environment.url_env, environment.alerts.webhook_env) if name]
+    given = {"command": f"runbook monitor -e {environment.name}", "name": environment.name}
+    needs = ", ".join(variables)
     return {
-        "cron": f"17 5 * * *  cd /path/to/project && {audit} || true\n",
-        "GitHub Actions": _GITHUB.format(command=audit, name=environment),
-        "GitLab CI": _GITLAB.format(command=audit, name=environment),
+        "cron": (_CRON_WITH_SECRETS if variables else _CRON).format(**given, variables=needs),
+        "GitHub Actions": _GITHUB.format(
+            **given,
+            secrets="".join(f'  {name}: "${{{{ secrets.{name} }}}}"\n' for name in variables),
+        ),
+        "GitLab CI": _GITLAB.format(
+            **given,
+            variables=f"# {needs}: masked variables of the project.\n" if variables else "",
+        ),
     }
 
+
+_CRON = "17 5 * * *  cd /path/to/project && {command} || true\n"
+
+_CRON_WITH_SECRETS = """\
+# cron starts with no variables of yours: secrets.sh exports {variables}; only you may read it.
+17 5 * * *  cd /path/to/project && . /path/to/secrets.sh && {command} || true
+"""
 
 _GITHUB = """\
 on:
@@ -114,12 +132,12 @@ on:
     - cron: "17 5 * * *"
 env:
   RUNBOOK: "${{{{ vars.RUNBOOK }}}}"  # what pip installs it from: a wheel, a repository
-jobs:
+{secrets}jobs:
   audit-{name}:
     runs-on: ubuntu-latest
     steps:
       - uses: actions/checkout@v4
-      - run: pip install "$RUNBOOK"
+      - run: pip install "$RUNBOOK" -r requirements.txt
       - run: {command}
       - if: always()
         uses: actions/upload-artifact@v4
@@ -129,11 +147,11 @@ jobs:
 """
 
 _GITLAB = """\
-audit-{name}:
+{variables}audit-{name}:
   rules:
     - if: $CI_PIPELINE_SOURCE == "schedule"
   script:
-    - pip install "$RUNBOOK"  # a variable: a wheel of it, or a repository
+    - pip install "$RUNBOOK" -r requirements.txt  # a variable: a wheel of it, or a repository
     - {command}
   artifacts:
     when: always

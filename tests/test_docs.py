@@ -27,7 +27,7 @@ from jsonschema import Draft202012Validator
 from runbook_lib import cli, runner
 from runbook_lib.artifacts import to_json
 from runbook_lib.codes import CODES
-from runbook_lib.config import load_environments
+from runbook_lib.config import load_environment, load_environments
 from runbook_lib.dsn import Dsn
 from runbook_lib.evidence import RUNNER_VARIABLE
 from runbook_lib.forensics import DriftKind
@@ -318,10 +318,11 @@ def test_a_job_that_a_person_releases_stands_between_plan_and_deployment(number:
 
 def test_nothing_is_installed_by_a_name_that_no_index_holds() -> None:
     """Under a name that is free anybody may put a package, and CI would run it on production."""
-    shown = [page.read_text() for page in PAGES] + [*schedule("staging").values()]
+    snippets = schedule(load_environment("staging", str(ROOT / "runbook.toml")))
+    shown = [page.read_text() for page in PAGES] + [*snippets.values()]
     assert not [text for text in shown if re.search(r"pip install [^\n`]*alembic-runbook", text)]
     for name in ("GitHub Actions", "GitLab CI"):
-        assert 'pip install "$RUNBOOK"' in str(yaml.safe_load(schedule("staging")[name]))
+        assert 'pip install "$RUNBOOK"' in str(yaml.safe_load(snippets[name]))
 
 
 def test_github_s_deployment_waits_for_the_plan_and_gitlab_s_for_a_click() -> None:

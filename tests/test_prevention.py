@@ -6,10 +6,12 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 
 from runbook_lib.config import Alerts, Environment, ProjectSettings
 from runbook_lib.errors import ConfigurationError
@@ -77,7 +79,22 @@ def test_a_webhook_without_an_address_is_a_configuration_error(tmp_path: Path) -
         send_alerts(environment(tmp_path, Alerts(webhook_env="NOT_THERE")), FOUND)
 
 
-def test_the_schedule_runs_the_monitor_everywhere() -> None:
-    snippets = schedule("production")
+def test_the_schedule_runs_the_monitor_everywhere(tmp_path: Path) -> None:
+    snippets = schedule(environment(tmp_path, Alerts()))
     assert set(snippets) == {"cron", "GitHub Actions", "GitLab CI"}
-    assert all("runbook monitor -e production" in text for text in snippets.values())
+    assert all("runbook monitor -e staging" in text for text in snippets.values())
+    assert not any("secret" in text for text in snippets.values())
+
+
+def test_the_schedule_gives_the_monitor_the_variables_that_it_reads(tmp_path: Path) -> None:
+    live = replace(environment(tmp_path, Alerts(webhook_env="HOOK")), url_env="LIVE_URL")
+    snippets = schedule(live)
+    github = yaml.safe_load(snippets["GitHub Actions"])
+    assert {name: github["env"][name] for name in ("LIVE_URL", "HOOK")} == {
+        "LIVE_URL": "${{ secrets.LIVE_URL }}",
+        "HOOK": "${{ secrets.HOOK }}",
+    }
+    assert github["jobs"]["audit-staging"]["steps"][2]["run"] == "runbook monitor -e staging"
+    gitlab = yaml.safe_load(snippets["GitLab CI"])
+    assert gitlab["audit-staging"]["script"][-1] == "runbook monitor -e staging"
+    assert all("LIVE_URL, HOOK" in snippets[name] for name in ("GitLab CI", "cron"))
