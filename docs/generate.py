@@ -100,7 +100,8 @@ def _cell(text: str) -> str:
 def command_line() -> Iterator[str]:
     yield "Every command as it describes itself. What its exit code means: "
     yield "[Exit codes](exit-codes.md).\n"
-    top = click.Context(cli.main, info_name="runbook", terminal_width=80)
+    settings = cli.main.context_settings  # click applies them only when it runs the command
+    top = click.Context(cli.main, info_name="runbook", terminal_width=80, **settings)
     yield from _help("runbook", cli.main, top)
     for name in sorted(cli.main.commands):
         command = cli.main.commands[name]
