@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import html
 import json
 import re
@@ -149,9 +150,9 @@ _SEPARATORS = "@:/?#"
 def secret_forms(secret: str, names: Iterable[str] = ()) -> tuple[str, ...]:
     """Return every form in which ``secret`` may appear in a text, the longest first.
 
-    Raw, backwards, percent-encoded in the usual fashions, as JSON, HTML, Python and libpq escape
-    it, in hexadecimal, base64 at the three alignments, and, since drivers print fragments of a
-    badly escaped address, what stands before and after each of ``@ : / ? #``.
+    Raw, backwards, in rot13, percent-encoded in the usual fashions, as JSON, HTML, Python and libpq
+    escape it, in hexadecimal, base64 and base85 at each alignment, and, since drivers print
+    fragments of a badly escaped address, what stands before and after each of ``@ : / ? #``.
 
     A secret that ``is_weak`` would be found everywhere: of those only the forms that show it as a
     password are given, such as ``:word@`` and ``password=word``.
@@ -193,8 +194,7 @@ def is_mixed(secret: str, names: Iterable[str] = ()) -> bool:
     """
     if is_weak(secret, names):
         return False
-    kinds = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
-    had = sum(any(map(kind, secret)) for kind in kinds)
+    had = _kinds(secret)
     return (had >= 3 and len(secret) >= 10) or (had >= 2 and len(secret) >= 14)
 
 
@@ -208,6 +208,13 @@ def solid_forms(secret: str, names: Iterable[str] = ()) -> tuple[str, ...]:
         return ()
     own = (secret,) if is_mixed(secret, known) else ()
     return (*sorted(_encoded(secret.encode())), *own)
+
+
+def folded_forms(secret: str, names: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the forms that no ordinary text has in small letters either, in small letters."""
+    if not is_mixed(secret, names):
+        return ()
+    return (secret.casefold(), *sorted(form.lower() for form in _thirty_two(secret.encode())))
 
 
 def _in_place(secret: str) -> tuple[str, ...]:
@@ -230,7 +237,7 @@ def _escaped(secret: str) -> set[str]:
     plain.add(secret.replace("\\", "\\\\").replace("'", "\\'"))
     plain_json = json.dumps(secret)
     plain |= {secret.replace("'", "''"), repr(secret.encode())[2:-1], json.dumps(plain_json)[1:-1]}
-    plain.add(secret[::-1])
+    plain |= {secret[::-1], codecs.encode(secret, "rot13")}
     raw = secret.encode()
     hexed = {raw.hex(), raw.hex().upper(), raw.hex(":"), raw.hex(" "), raw.hex(" ", 2)}
     hexed |= {raw.hex(" ", -2), str(list(raw))[1:-1]}
@@ -245,6 +252,7 @@ def _encoded(raw: bytes) -> set[str]:
     Fewer than six such characters would match by chance.
     """
     forms = {base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()}
+    forms |= _eighty_five(raw)
     for shift in range(3):
         first, end = -(-8 * shift // 6), 8 * (shift + len(raw)) // 6
         if end - first >= 6:
@@ -252,6 +260,46 @@ def _encoded(raw: bytes) -> set[str]:
             forms.add(base64.b64encode(padded).decode()[first:end])
             forms.add(base64.urlsafe_b64encode(padded).decode()[first:end])
     return forms
+
+
+def _thirty_two(raw: bytes) -> set[str]:
+    """Base32 of ``raw``: what it alone decides behind other bytes, as above; 5 bits a letter."""
+    forms = {base64.b32encode(raw).decode().rstrip("=")}
+    for shift in range(5):
+        first, end = -(-8 * shift // 5), 8 * (shift + len(raw)) // 5
+        if end - first >= 8:
+            forms.add(base64.b32encode(b"\0" * shift + raw).decode()[first:end])
+    return forms
+
+
+def _eighty_five(raw: bytes) -> set[str]:
+    """Both kinds of base85: the groups of four bytes that lie within ``raw``."""
+    parts = [raw[shift : shift + (len(raw) - shift) // 4 * 4] for shift in range(4)]
+    whole = [part for part in parts if len(part) >= 8]
+    return {pack(part).decode() for part in whole for pack in (base64.b85encode, base64.a85encode)}
+
+
+def halves(secret: str, names: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return every run of 8 characters (of 12) of a long secret that no text has by chance.
+
+    So are 8 characters of three kinds, or 12 of two, without a word of four letters in them. They
+    are what is left of a secret that was cut off, or put into two cells.
+    """
+    if len(secret) < 12 or not is_mixed(secret, names):
+        return ()
+    runs = {secret[at : at + size] for size in (8, 12) for at in range(len(secret) - size + 1)}
+    return tuple(
+        sorted(
+            run
+            for run in runs
+            if _kinds(run) >= (3 if len(run) == 8 else 2) and not re.search("[A-Za-z]{4}", run)
+        )
+    )
+
+
+def _kinds(text: str) -> int:
+    kinds = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
+    return sum(any(map(kind, text)) for kind in kinds)
 
 
 def _fragments(secret: str) -> set[str]:

@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from runbook_lib import views
 from runbook_lib.config import Environment, load_environment
-from runbook_lib.dsn import Dsn, is_mixed, is_weak, mask, secret_forms, solid_forms
+from runbook_lib.dsn import Dsn, folded_forms, halves, is_weak, mask, secret_forms, solid_forms
 from runbook_lib.errors import ConfigurationError, RunbookError
 from runbook_lib.ordinary import ordinary
 
@@ -43,7 +43,8 @@ class Scrub:
     Both are in the order in which they are tried, the longest first. ``solid`` are those forms
     that no ordinary text has, so that they are looked for across broken lines too, and ``pieces``
     those that are long enough to be put together from items and adjacent strings; ``folded`` are
-    the secrets that are looked for in capital and small letters alike; ``weak`` says
+    the secrets that are looked for in capital and small letters alike; ``halves`` are parts of long
+    secrets that are looked for and not masked; ``weak`` says
     that there is a secret which is looked for only where it is shown as one.
     """
 
@@ -51,6 +52,7 @@ class Scrub:
     solid: tuple[str, ...] = field(default=(), repr=False)
     pieces: tuple[str, ...] = field(default=(), repr=False)
     folded: tuple[str, ...] = field(default=(), repr=False)
+    halves: tuple[str, ...] = field(default=(), repr=False)
     weak: bool = False
     places: tuple[tuple[str, str], ...] = ()
 
@@ -95,7 +97,7 @@ class Scrub:
         if not self.forms:
             return False
         for view in views.decoded(text):
-            if any(form in view for form in self.forms):
+            if any(form in view for form in (*self.forms, *self.halves)):
                 return True
             low = view.casefold() if self.folded else ""
             if any(form in low for form in self.folded):
@@ -164,7 +166,8 @@ def _build(
     solid = {views.joined(form) for secret in given for form in solid_forms(secret, known)}
     pieces = {piece for form in solid if len(piece := views.unbroken(form)) >= 10}
     return Scrub(
-        folded=tuple(sorted({secret.casefold() for secret in given if is_mixed(secret, known)})),
+        folded=tuple(sorted({form for secret in given for form in folded_forms(secret, known)})),
+        halves=tuple(sorted({half for secret in given for half in halves(secret, known)})),
         pieces=tuple(sorted(pieces)),
         forms=tuple(sorted(forms, key=lambda form: (-len(form), form))),
         solid=tuple(sorted(solid)),

@@ -26,13 +26,16 @@ _ESCAPE = re.compile(
 )
 _OCTAL = re.compile(r"\\+([0-3][0-7]{2})")
 _UNICODE = re.compile(r"\\(?:\+([0-9a-fA-F]{6})|([0-9a-fA-F]{4}))")  # within U&'…' of SQL
+_CHR = re.compile(r"(?:\b[cC][hH][rR]\(\s*(\d{1,7})\s*\)\s*(?:\|\||[+,.])?\s*)")
 _MAIL = re.compile(r"=(?:([0-9A-F]{2})|\r?\n)")  # quoted-printable
 _INLINE = re.compile(r";base64,([A-Za-z0-9+/=_-]{16,})")
 _PACKED = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/]{20,}={0,2}(?![A-Za-z0-9+/_-])")
+_LINES = re.compile(r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{60,76}\r?\n)+[A-Za-z0-9+/]*={0,2}")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:\\?x)?((?:[0-9a-fA-F]{2}){16,})(?![0-9A-Za-z])")
 _PLAIN = re.compile(rb"[\t\n\r\x20-\x7e]+")
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"%PDF")
 _MOST = 1 << 20  # what a compressed text within a text may become
-_INVISIBLE = dict.fromkeys((0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
+_INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
 _SEAMS = b" \t\r\n\"'`,+\\|>#-."  # between the parts of a text in pieces
 _DEPTH = 3
 
@@ -63,11 +66,20 @@ def decoded(text: str, depth: int = _DEPTH) -> Iterator[str]:
 
 def _otherwise(text: str) -> Iterator[str]:
     """What a text reads as in notations whose marks may also stand there by chance."""
-    for mark, pattern, base in (("\\", _OCTAL, 8), ("U&", _UNICODE, 16), ("=", _MAIL, 16)):
+    for mark, pattern, base in _NOTATIONS:
         if mark in text or mark.lower() in text:
             plain = pattern.sub(lambda found, base=base: _letter(found, base), text)  # type: ignore[misc]
             if plain != text:
                 yield plain
+
+
+_NOTATIONS = (
+    ("\\", _OCTAL, 8),
+    ("U&", _UNICODE, 16),
+    ("=", _MAIL, 16),
+    ("chr(", _CHR, 10),
+    ("CHR(", _CHR, 10),
+)
 
 
 def _letter(found: re.Match[str], base: int) -> str:
@@ -77,7 +89,8 @@ def _letter(found: re.Match[str], base: int) -> str:
 
 def _packed(text: str) -> Iterator[str]:
     """Yield every text that is packed in another: whole words of base64 or hexadecimal digits."""
-    for found in {*_INLINE.findall(text), *_PACKED.findall(text)}:
+    lines = [re.sub(r"\s", "", found) for found in _LINES.findall(text)]
+    for found in {*_INLINE.findall(text), *_PACKED.findall(text), *lines}:
         yield from _unpacked(found)
     for found in {*_HEX.findall(text)}:
         yield from _readable(bytes.fromhex(found))
@@ -90,6 +103,28 @@ def _readable(data: bytes) -> Iterator[str]:
             data = zlib.decompressobj(47).decompress(data, _MOST)
     if _PLAIN.fullmatch(data) or b"<svg" in data:
         yield data.decode(errors="replace")
+    elif data[:2] in (b"\xff\xfe", b"\xfe\xff") or data[1:2] == b"\0":
+        yield data.replace(b"\0", b"").decode(errors="replace")
+    elif data.startswith(_PICTURES):
+        yield from _beside_the_picture(data)
+
+
+def _beside_the_picture(data: bytes) -> Iterator[str]:
+    """Yield what stands in a picture's file beside its points: comments, tags, tools' notes."""
+    if not data.startswith(b"\x89PNG"):
+        yield data.replace(b"\0", b"").decode("latin-1")
+        return
+    place = 8
+    while kind := data[place + 4 : place + 8]:
+        size = int.from_bytes(data[place : place + 4])
+        body = data[place + 8 : place + 8 + size]
+        place += size + 12
+        if kind in (b"tEXt", b"iTXt", b"zTXt", b"eXIf"):
+            yield body.replace(b"\0", b"").decode("latin-1")
+            with contextlib.suppress(zlib.error):
+                packed = body.partition(b"\0")[2]
+                start = packed.find(b"\x78")
+                yield zlib.decompressobj().decompress(packed[start:], _MOST).decode("latin-1")
 
 
 def _without_colours(text: str) -> str:
@@ -134,7 +169,10 @@ def _unpacked(encoded: str) -> Iterator[str]:
 def joined(text: str) -> str:
     """Return the text with its lines joined and without backslashes and invisible characters."""
     whole = "".join(map(str.strip, text.split("\n"))).replace("\\", "")
-    return whole if whole.isascii() else whole.translate(_INVISIBLE)
+    if not whole.isascii():
+        for letter in _INVISIBLE:  # far faster than translate()
+            whole = whole.replace(letter, "")
+    return whole
 
 
 def unbroken(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import bz2
+import codecs
 import gzip
 import html
 import io
@@ -11,6 +12,7 @@ import json
 import lzma
 import multiprocessing
 import os
+import random
 import resource
 import shutil
 import subprocess
@@ -19,6 +21,7 @@ import tarfile
 import time
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -100,6 +103,25 @@ SPELLINGS: Mapping[str, Callable[[str], str]] = {
         "data:image/svg+xml;base64,"
         + base64.b64encode(f"<svg>{html.escape(s)}</svg>".encode()).decode()
     ),
+    "base32": lambda s: base64.b32encode(s.encode()).decode(),
+    "base32 in a header": lambda s: base64.b32encode(f"app:{s}!".encode()).decode(),
+    "base32 in small letters": lambda s: base64.b32encode(s.encode()).decode().lower(),
+    "base85": lambda s: base64.b85encode(f"a:{s}".encode()).decode(),
+    "ascii85": lambda s: base64.a85encode(f"app:{s}".encode()).decode(),
+    "rot13": lambda s: codecs.encode(s, "rot13"),
+    "chr in SQL": lambda s: "||".join(f"chr({ord(letter)})" for letter in s),
+    "chr in Python": lambda s: " + ".join(f"chr({ord(letter)})" for letter in s),
+    "gzip in base64 of a mail": lambda s: base64.encodebytes(
+        gzip.compress(random.Random(1).randbytes(200).hex().encode() + s.encode())
+    ).decode(),
+    "a picture's comment": lambda s: f'{{"image/png": "{png(b"tEXt", f"Comment0{s}".encode())}"}}',
+    "a picture's packed comment": lambda s: png(
+        b"zTXt", b"Comment\0\0" + zlib.compress(f"it is {s}".encode())
+    ),
+    "utf-16 in base64": lambda s: base64.b64encode(s.encode("utf-16")).decode(),
+    "its first half": lambda s: s[:8],
+    "its last half": lambda s: s[-8:],
+    "in two strings": lambda s: json.dumps({"one": s[:8], "two": s[8:]}),
     "utf-16": lambda s: "".join(f"{letter}\0" for letter in s),
     "utf-16 in Python": lambda s: repr(s.encode("utf-16le")),
 }
@@ -107,6 +129,16 @@ SPELLINGS: Mapping[str, Callable[[str], str]] = {
 
 def packed(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
+
+
+def png(kind: bytes, body: bytes) -> str:
+    """The base64 of a picture with one more chunk in it, as tools leave their notes."""
+    chunks = [(b"IHDR", bytes(13)), (kind, body), (b"IDAT", bytes(range(256))), (b"IEND", b"")]
+    sealed = [
+        len(data).to_bytes(4) + name + data + zlib.crc32(name + data).to_bytes(4)
+        for name, data in chunks
+    ]
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(sealed)).decode()
 
 
 def zipped(data: bytes) -> bytes:
