@@ -147,9 +147,10 @@ def _apply(phase: Phase, plan: Plan, approval: Approval) -> Deployment:
         raise SafetyError(f"Nothing was applied: {facts.stale}.", "Run the audit again.")
     items = gates.checklist(facts)
     gates.require_all(items)
+    stage = _target_stage(phase, plan)
     phase.write("05_rows_before", _rows(phase, plan))
     phase.folder.append_event("applying", phase.name, digest=plan.digest)
-    steps = carrying.carry_out(plan, _target_stage(phase, plan))
+    steps = carrying.carry_out(plan, stage)
     good = not any(step.error for step in steps)
     done = Deployment(
         plan_digest=plan.digest,

@@ -35,7 +35,9 @@ def _passed(sentence: str) -> Ending:
 
 
 def _failed(sentence: str, hint: str) -> Ending:
-    return sentence, "failed", GateError(sentence, hint)
+    """End badly; the hint is part of what is told wherever the sentence stands alone."""
+    error = GateError(sentence, hint)
+    return str(error), "failed", error
 
 
 def _audit(audit: Audit) -> Ending:
@@ -59,7 +61,7 @@ def _backup(backup: Backup) -> Ending:
     return _failed(
         f"The restored clone is not what was dumped: {count(len(backup.differences), 'object')} "
         f"and {count(len(backup.unequal_tables), 'table')} differ.",
-        "Without a backup that restores, nothing is repaired: see the differences above.",
+        "Without a backup that restores, nothing is repaired: the notebook shows the differences.",
     )
 
 
@@ -84,7 +86,9 @@ def _validation(done: Validation) -> Ending:
     )
     if done.passed:
         return _passed(sentence)
-    return _failed(sentence, "Read above what did not hold; nothing was changed on the target.")
+    return _failed(
+        sentence, "The notebook shows what did not hold; nothing was changed on the target."
+    )
 
 
 def _deployment(done: Deployment) -> Ending:
@@ -105,10 +109,13 @@ def _prevention(done: Prevention) -> Ending:
 
 
 def _rollback(done: Rollback) -> Ending:
+    other = "downgrade" if done.plan.way == "restore" else "restore"
+    command = f"runbook rollback -e {done.plan.environment} --way {other}"
     if done.approval is None:
+        doubt = "" if done.plan.proven else f"Look at the other way first: {command}. "
         return _passed(
             f"Dry run of the way back by {done.plan.way}, {done.plan.rehearsed.rstrip('.')}; "
-            f"nothing was changed. It would lose {_some(done.plan.loses)} "
+            f"nothing was changed. It would lose {_some(done.plan.loses)} {doubt}"
             f"To do it: --approve {done.plan.digest}"
         )
     if done.passed:
@@ -117,10 +124,9 @@ def _rollback(done: Rollback) -> Ending:
             f"deployment; {kept(done.tables)}. It lost {_some(done.plan.loses)}"
         )
     errors = " ".join(step.error for step in done.steps if step.error)
-    other = "downgrade" if done.plan.way == "restore" else "restore"
     return _failed(
         f"The way back by {done.plan.way} did not end where it should. {errors}".strip(),
-        f"Try the other way: runbook rollback -e {done.plan.environment} --way {other}",
+        f"Try the other way: {command}",
     )
 
 

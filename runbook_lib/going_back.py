@@ -51,6 +51,11 @@ class RollbackPlan(Artifact):
     rows_now: tuple[str, ...]
     target: Target | None = None
 
+    @property
+    def proven(self) -> bool:
+        """Whether this way was taken on a copy, and ended where it should."""
+        return self.rehearsed.startswith("proven")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollback(Artifact):

@@ -331,6 +331,7 @@ class TestGates:
                 journey.deploy()
         finally:
             made.config.write_text(text)
+        assert "applying" not in journey.folder.happened, "nothing was begun on the target"
 
     def test_a_phase_says_what_has_to_run_first(self, made: demo.Demo) -> None:
         fresh = Journey(config=made.config, environment="production")

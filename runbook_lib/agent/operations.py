@@ -92,6 +92,8 @@ def advice(error: BaseException) -> str:
             "env.py reads what the application sets before it runs Alembic: set [project] ini to "
             "one with an env.py of your own (docs/how-to/own-project.md)."
         )
+    if isinstance(error, AttributeError) and "has no attribute 'downgrade'" in str(error):
+        return "That revision has no downgrade: go back by the backup (--way restore)."
     return (
         "Run alembic by hand to see it whole; what env.py reads is set in [project.env]. Where "
         "only the application can run it, write an env.py of your own (docs/how-to/own-project.md)."
