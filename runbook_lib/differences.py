@@ -102,7 +102,7 @@ def find_drift(
     made = {*inference.object_histories(replay)}
     made |= explained.objects.keys() if explained else _left_over(replay, live, made, verdicts)
     whose = "No revision" if replay.whole else "No revision that could be replayed"
-    found = [*_extra(live, made.union(murky), f"{whose} makes it.")]
+    found = [*_extra(live, made.union(murky), replay.final, f"{whose} makes it.")]
     if explained is None:
         odd = [*_changed(known, verdicts), *_lost(replay, live, verdicts)]
         found += [drift for drift in odd if drift.object not in murky]
@@ -145,7 +145,7 @@ def _left_over(
     return {key for key, verdict in last.items() if verdict and verdict.executed != "yes"}
 
 
-def _extra(live: Catalog, made: Collection[str], note: str) -> Iterable[Drift]:
+def _extra(live: Catalog, made: Collection[str], final: Catalog, note: str) -> Iterable[Drift]:
     unknown = [key for key in live.objects if key not in made]
     for key in unknown:
         owner = table_of(key, live.objects[key])
@@ -157,8 +157,29 @@ def _extra(live: Catalog, made: Collection[str], note: str) -> Iterable[Drift]:
             aspect="",
             expected="absent",
             found=describe(key, live.objects[key]) or "present",
-            note=note,
+            note=f"{note} {_once(key, live, final)}".rstrip(),
         )
+
+
+def _once(key: str, live: Catalog, final: Catalog) -> str:
+    """Say which missing table an unknown one may be, under a name that somebody gave it."""
+    kind, name = split(key)
+    own = _columns(name, live) if kind == "table" else None
+    gone = (other for other in final.objects if own and other not in live.objects)
+    missing = [split(other)[1] for other in gone if other.startswith("table:")]
+    alike = [other for other in missing if _columns(other, final) == own]
+    if len(alike) != 1:
+        return ""
+    return (
+        f"It has exactly the columns of {alike[0]}, which is missing: if somebody renamed that, "
+        "give it its name back, then audit again."
+    )
+
+
+def _columns(table: str, catalog: Catalog) -> frozenset[str]:
+    """Return the bare names of a table's columns, as keys spell them."""
+    start = f"column:{table}."
+    return frozenset(k.removeprefix(start) for k in catalog.objects if k.startswith(start))
 
 
 def _lost(

@@ -149,11 +149,12 @@ def _unexplained(situation: Situation) -> list[Refusal]:
 
 
 def _undecided(situation: Situation) -> list[Refusal]:
+    place = f"[environments.{situation.seen.environment}.drift]"
     return [
         Refusal(
             code=f"drift-{drift.kind}",
-            reason=f"{drift.object}: expected {drift.expected}, found {drift.found}. Decide in "
-            f"[environments.{situation.seen.environment}.drift]: adopt, revert or ignore.",
+            reason=f"{drift.object}: expected {drift.expected}, found {drift.found}. {drift.note} "
+            f"Decide in {place}: adopt, revert or ignore.",
         )
         for drift in situation.drawn.drift
         if needs_decision(drift) and drift.object not in situation.decisions

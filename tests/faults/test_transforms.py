@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from faults.running import go
-from faults.trees import Rev, Topology
+from faults.running import Run, go
+from faults.trees import LINE, Rev, Topology
 from faults.worlds import Workshop, World
 
 BASE = Rev(
@@ -99,3 +99,20 @@ def test_data_is_dropped_only_when_a_person_allows_it(workshop: Workshop) -> Non
     assert made.rows()["public.clients"][0] == ("id", "name", "since", "points", "rank")
     assert len(made.rows()["public.clients"][1]) == 20
     workshop.drop(made)
+
+
+def test_a_table_renamed_by_hand_is_told_from_a_new_one(workshop: Workshop) -> None:
+    """Nobody is led to take over, drop or ignore what holds the rows of a missing table."""
+    world = workshop.world(LINE)
+    world.sql("ALTER TABLE letters RENAME TO letters_old")
+    outcome = go(world)
+    (told,) = (item for item in outcome.audit.findings if item.code == "drift-extra")
+    advice = "exactly the columns of public.letters, which is missing: if somebody renamed that"
+    assert told.subject == "table:public.letters_old"
+    assert advice in told.message
+    assert outcome.end.startswith("refused:drift-")
+    assert advice in outcome.reason
+    world.sql("ALTER TABLE letters_old RENAME TO letters", "CREATE TABLE letters_old (body text)")
+    (other,) = (item for item in Run(world).audit().findings if item.code == "drift-extra")
+    workshop.drop(world)
+    assert "exactly the columns" not in other.message, "nothing is missing"
