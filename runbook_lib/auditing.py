@@ -189,7 +189,7 @@ def findings(seen: Observations, drawn: Conclusions) -> tuple[Finding, ...]:
         *_ahead(drawn, seen),
         *_verdict_findings(judged, seen),
         *_hole_findings(drawn.verdicts, seen),
-        *discrepancies.of_drift(seen.environment, drawn.drift),
+        *discrepancies.of_drift(seen.environment, drawn.drift, _causes(seen, drawn)),
         *_unexplained(seen, drawn),
         *discrepancies.of_validity(drawn.live),
     ]
@@ -217,6 +217,22 @@ def build_audit(seen: Observations, drawn: Conclusions) -> Audit:
 def _compared(seen: Observations, drawn: Conclusions) -> tuple[Comparison, ...]:
     writers = differences.last_writers(seen.replay)
     return differences.compare(drawn.expected, drawn.live, drawn.names, writers)
+
+
+def _causes(seen: Observations, drawn: Conclusions) -> tuple[str, ...]:
+    """Why what differs may be no drift: who fails in the replay, whose file is missing."""
+    names = {new: old for old, new in seen.renamed.items()}
+    runs = seen.replay.revisions
+    failed = [names.get(run.revision_id, run.revision_id) for run in runs if _fails(run, seen)]
+    extra = any(item.kind == "extra" for item in drawn.drift)
+    gone = dict.fromkeys(parent for _, parent in graphs.dangling(seen.graph))
+    missing = [f"the missing file of {name}" for name in gone] if failed or extra else []
+    return (*missing, *(f"{name}, which fails in the replay" for name in failed))
+
+
+def _fails(run: RevisionReplay, seen: Observations) -> bool:
+    """Whether it is found to fail in the replay; one of another history is not."""
+    return run.status == "failed" and not branches.rival(run, seen.loadable, seen.replay)
 
 
 def _unexplained(seen: Observations, drawn: Conclusions) -> Iterable[Finding]:

@@ -329,8 +329,15 @@ CODES: dict[str, Code] = dict(
             "The database differs from what the heads promise, and no revision is proven to be "
             "behind it.",
             "Every object of the live catalog beside the replayed one.",
-            "Let the run repair it: what it offers is proven on a copy. Where it refuses, say of "
-            "the revision named, in runbook.toml, ran or not_ran.",
+            "Let the run repair it, proven on a copy. Where it refuses, find out who is behind it.",
+        ),
+        _code(
+            "drift-unjudged",
+            "schema",
+            "warning",
+            "What differs may be the doing of revisions that could not be replayed.",
+            "The live catalog against what could be replayed.",
+            "Restore the missing file, or mend the revision that fails; then audit again.",
         ),
         _code(
             "invalid-index",

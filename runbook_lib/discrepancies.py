@@ -20,17 +20,36 @@ from runbook_lib.kinship import Kinship
 NAMED = 4  # objects that a message names, before it counts the others
 
 
-def of_drift(environment: str, drift: Collection[Drift]) -> Iterable[Finding]:
-    """Name every drifted object, and how to decide about it."""
-    for item in drift:
-        if item.aspect in ("name", "valid", "validated"):  # no drift, or a finding of its own
-            continue
+def of_drift(
+    environment: str, drift: Collection[Drift], causes: Sequence[str] = ()
+) -> Iterable[Finding]:
+    """Name every drifted object, and how to decide about it.
+
+    ``causes`` say why revisions could not be replayed: what differs may be their doing, so it is
+    told in one finding, and nobody is asked to decide.
+    """
+    told = [item for item in drift if item.aspect not in ("name", "valid", "validated")]
+    if causes and told:
+        yield _unjudged(told, causes)
+        return
+    for item in told:  # the others are no drift, or a finding of their own
         kind, name = split(item.object)
         aspect = f" {item.aspect}" if item.aspect else ""
         text = f"{kind} {name}{aspect}: expected {item.expected}, found {item.found}. {item.note}"
         advice = "" if item.kind == "missing" else _advice(item, environment)
         code = f"drift-{item.kind}"
         yield finding(code, item.object, text, advice)
+
+
+def _unjudged(drift: Collection[Drift], causes: Sequence[str]) -> Finding:
+    """Say what differs where nobody can tell drift from what was not replayed."""
+    objects = list(dict.fromkeys(item.object for item in drift))
+    more = f" and {len(objects) - NAMED} more" if len(objects) > NAMED else ""
+    text = (
+        f"Beside {' and '.join(causes)}, nothing tells drift from what could not be replayed. Not "
+        f"as the rest makes it: {', '.join(objects[:NAMED])}{more}."
+    )
+    return finding("drift-unjudged", objects[0] if len(objects) == 1 else "schema", text)
 
 
 def _advice(item: Drift, environment: str) -> str:
@@ -71,12 +90,15 @@ def of_differences(
         if item.status in ("missing", "extra", "changed") and told.isdisjoint(_keys(item))
         and not _is_validity(item, live)
     ]  # fmt: skip
-    behind: dict[tuple[str, ...], list[Comparison]] = {}
+    behind: dict[tuple[tuple[str, ...], bool], list[Comparison]] = {}
     for item, own in _unaccounted(left, verdicts, replay, live) if left else ():
-        doubtful = [one.revision_id for one in own if one.executed == "unknowable"]
-        behind.setdefault(tuple(names.get(name, name) for name in doubtful), []).append(item)
-    for who, items in behind.items():
-        yield finding("unexplained-difference", ", ".join(who) or items[0].name, _told(who, items))
+        doubtful = [one for one in own if one.executed == "unknowable"]
+        who = tuple(names.get(one.revision_id, one.revision_id) for one in doubtful or own)
+        behind.setdefault((who, bool(doubtful)), []).append(item)
+    for (who, silent), items in behind.items():
+        text = f"{_shown(items)} {_suspected(who, silent)}"
+        subject = ", ".join(who) or items[0].name
+        yield finding("unexplained-difference", subject, text, _ask(who))
 
 
 def _keys(item: Comparison) -> set[str]:
@@ -127,14 +149,31 @@ def _excuses(verdict: RevisionVerdict) -> bool:
     return pending or verdict.executed in ("no", "partly")
 
 
-def _told(who: Sequence[str], items: Sequence[Comparison]) -> str:
+def _shown(items: Sequence[Comparison]) -> str:
     shown = [
         f"{item.kind} {item.name} (expected {item.expected or 'absent'}, "
         f"found {item.found or 'absent'})"
         for item in items[:NAMED]
     ]
     more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
-    text = f"Not as the heads promise: {'; '.join(shown)}{more}."
+    return f"Not as the heads promise: {'; '.join(shown)}{more}."
+
+
+def _suspected(who: Sequence[str], silent: bool) -> str:
+    """Say who may be behind it; ``silent`` are revisions of which nothing proves anything."""
     if not who:
-        return text
-    return f"{text} Nothing proves whether {' and '.join(who)} ran, which would make it so."
+        return "No revision writes it: it was there before the first one."
+    if silent:
+        return f"Nothing proves whether {' and '.join(who)} ran, which would make it so."
+    written = f"{' and '.join(who)} write{'s' * (len(who) == 1)} it"
+    return f"{written}; the schema does not tell who of those that ran left it so."
+
+
+def _ask(who: Sequence[str]) -> str:
+    """Say what to do; "" for what the code says, where nobody can be named."""
+    if not who:
+        return ""
+    return (
+        "Let the run repair it: what it offers is proven on a copy. Where it refuses, say of "
+        f"{' or '.join(who)}, in runbook.toml, ran or not_ran."
+    )

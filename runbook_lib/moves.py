@@ -121,10 +121,11 @@ def makers(replay: Replay) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for run in replay.revisions:
         earlier = {
-            change.object: found.get(_formerly(change.object, new, old, Catalog(objects={})), ())
+            change.object: found[former]
             for new, old in renamings(run).items()
             for change in run.changes
             if change.before is None
+            and (former := _formerly(change.object, new, old, Catalog(objects={}))) in found
         }
         for change in run.changes:
             known = found.pop(change.object, ()) or earlier.get(change.object, ())

@@ -60,16 +60,20 @@ def test_column_left_out_before_its_table_was_renamed_amid_much_that_is_silent(
             parents=(f"s{number - 1}_size" if number else trees.LINE.last,),
             up=(f"ALTER TABLE invoices ALTER number TYPE varchar({20 + number})",)
             if number
-            else ("ALTER TABLE invoices ADD number varchar(20)",),
+            else (
+                "ALTER TABLE invoices ADD number varchar(20)",
+                "CREATE TABLE drafts (id integer PRIMARY KEY)",
+            ),
         )
         for number in range(7)
     ]
     note = replace(NOTE, parents=(silent[-1].id,))
+    both = replace(RENAME, up=(*RENAME.up, "ALTER TABLE drafts RENAME TO sketches"))
     line = replace(
         trees.LINE,
         name="silent",
-        revisions=(*trees.LINE.revisions, *silent, note, RENAME),
-        last=RENAME.id,
+        revisions=(*trees.LINE.revisions, *silent, note, both),
+        last=both.id,
     )
     world = workshop.world(line)
     world.sql("ALTER TABLE notes DROP note")
@@ -89,12 +93,19 @@ def test_file_gone_that_a_later_one_needs(workshop: Workshop) -> None:
     world.file("a3_orders").unlink()
     known = {**judged(trees.LINE, a4_invoices="unknowable")}
     del known["a3_orders"]
-    codes = frozenset({"dangling-parent", "multiple-heads", "not-replayable", "drift-changed"})
+    codes = frozenset({"dangling-parent", "multiple-heads", "not-replayable"})
     wanted = Truth(
-        verdicts=known, codes=codes, end="refused:dangling-parent", says=("a3_orders", "restore")
+        verdicts=known,
+        codes=codes,
+        also=frozenset({"drift-unjudged"}),
+        end="refused:dangling-parent",
+        says=("a3_orders", "restore"),
     )
     bad, outcome = wrong(workshop, world, wanted)
     (failed,) = (f for f in outcome.audit.findings if f.code == "not-replayable")
+    (left,) = (f for f in outcome.audit.findings if f.code == "drift-unjudged")
     workshop.drop(world)
     assert not bad, "\n".join(bad)
     assert "a3_orders" in failed.suggestion
+    assert "the missing file of a3_orders and a4_invoices, which fails" in left.message
+    assert len(outcome.audit.drift) > 1, "told one by one in the table of drift"
