@@ -180,7 +180,7 @@ def _walk(top: Path) -> Iterator[str]:
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             kind = "a symbolic link" if path.is_symlink() else "no plain file"
             raise SafetyError(
-                f"{_shown(name)} in the run {top.name} is {kind}.",
+                f"{f'{_shown(name)} in ' if path != top else ''}the run {top.name} is {kind}.",
                 "Evidence has to be in the folder itself: replace it by the file.",
             )
         if path.is_file() and name not in (SEAL, SIGNATURE):

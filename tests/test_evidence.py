@@ -191,6 +191,12 @@ def sealed_run(environment: Environment, content: str = "proof") -> Sealed:
     return seal(folder, verdict="repaired", phases=[DONE], scrub=scrub_for(environment))
 
 
+def become_a_link(path: Path) -> None:
+    """The whole run lies elsewhere, where others may write."""
+    elsewhere = path.rename(path.parent.parent.parent / "elsewhere")
+    path.symlink_to(elsewhere)
+
+
 def only(results: tuple[VerifyResult, ...]) -> VerifyResult:
     (bad,) = [result for result in results if not result.ok]
     return bad
@@ -314,8 +320,9 @@ class TestVerify:
             (lambda path: (path / "run.json").write_text("{}"), "run.json was changed"),
             (lambda path: shutil.rmtree(path), "the run is gone, though HEAD.json names it"),
             (lambda path: (path / "02_audit.json").symlink_to("x"), "symbolic link"),
+            (become_a_link, ": the run "),
         ],
-        ids=["changed", "missing", "extra", "unsealed", "no-seal", "dropped", "link"],
+        ids=["changed", "missing", "extra", "unsealed", "no-seal", "dropped", "link", "linked"],
     )
     def test_tampering_with_the_newest_run_is_told(
         self, environment: Environment, tamper: Callable[[Path], object], sentence: str
