@@ -325,7 +325,7 @@ def _replay_findings(seen: Observations) -> Iterable[Finding]:
             continue  # see of_histories
         elif run.status == "failed":
             text = f"{own} fails in the replay: {run.error}"
-            yield finding("not-replayable", own, text, _restore_first(seen.graph))
+            yield finding("not-replayable", own, text, notices.on_failure(run.error, seen.graph))
         if run.revision_id in seen.mended:
             text = f"{own} fails as its file is: {seen.mended[run.revision_id]}"
             yield finding("not-replayable", own, text, MENDED)
@@ -334,12 +334,6 @@ def _replay_findings(seen: Observations) -> Iterable[Finding]:
             yield finding("lost-work", own, text + "nobody commits.")
         if run.commits_inside:
             yield finding("commits-inside", own, f"{own} ends Alembic's transaction by itself.")
-
-
-def _restore_first(graph: RevisionGraph) -> str:
-    """Say which files are missing, whose objects a revision that fails may need; "" for none."""
-    missing = ", ".join(dict.fromkeys(parent for _, parent in graphs.dangling(graph)))
-    return f"Restore the missing file of {missing} first: it may make what lacks." * bool(missing)
 
 
 MENDED = "The plan edits the file so that ALTER TYPE … ADD VALUE is committed before its use."

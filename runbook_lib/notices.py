@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
@@ -64,3 +65,21 @@ def of_rows(
                 f'If its rows say otherwise: not_ran = ["{name}"] in [environments.{environment}].'
             )
             yield replace(finding("unknowable-data", name, text, advice), severity="info")
+
+
+def on_failure(error: str, graph: RevisionGraph) -> str:
+    """Say what may mend a revision that fails in the replay; "" for what is usual.
+
+    Files that are missing come first: their objects may be what lacks. An error of Python's, which
+    the server's are not named as, may be for want of what the application sets up.
+    """
+    missing = ", ".join(dict.fromkeys(parent for _, parent in graphs.dangling(graph)))
+    if missing:
+        return f"Restore the missing file of {missing} first: it may make what lacks."
+    return IN_PYTHON if re.match(r"(?!NoSuchTable)\w+Error: ", error) else ""
+
+
+IN_PYTHON = (
+    "Python failed here, not the server: let env.py import or set up what the revision takes from "
+    "the application (docs/how-to/own-project.md); otherwise mend the revision."
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from samples import TARGET
 from test_inference import EMPTY, catalog, replay_of, table
 from trees import graph
@@ -175,6 +176,23 @@ class TestRefusals:
         seen = observe(TWO, "r3", replay=broken)
         assert conclude(seen).verdicts["r3"].verdict == "unknowable"
         assert refused(seen) == ["not-replayable"]
+
+    @pytest.mark.parametrize(
+        ("error", "advice"),
+        [
+            ("AttributeError: module 'shop' has no attribute 'models'", "let env.py import"),
+            ('relation "orders" does not exist', "Give a baseline"),
+        ],
+    )
+    def test_what_fails_in_python_is_not_for_want_of_a_baseline(
+        self, error: str, advice: str
+    ) -> None:
+        replay = replay_of(ONE, ONE, TWO)
+        *others, last = replay.revisions
+        broken = replace(replay, revisions=(*others, replace(last, status="failed", error=error)))
+        seen = observe(TWO, "r3", replay=broken)
+        (told,) = (f for f in build_audit(seen, conclude(seen)).findings if f.subject == "r3")
+        assert advice in told.suggestion
 
     def test_nothing_is_said_of_what_no_file_makes_when_files_could_not_be_replayed(self) -> None:
         replay = replay_of(ONE, ONE, TWO)
