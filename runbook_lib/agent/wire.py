@@ -111,5 +111,6 @@ def explain(error: BaseException) -> str:
     )
     if isinstance(cause, SystemExit):
         return f"it ended itself with sys.exit({text})"
-    named = plain or type(cause).__name__ in ("CommandError", "Refused")
-    return text if named and text else f"{type(cause).__name__}: {text}".rstrip(": ")
+    kind = type(cause).__name__  # what was to be reflected and is not there is only named
+    named = (plain and kind != "NoSuchTableError") or kind in ("CommandError", "Refused")
+    return text if named and text else f"{kind}: {text}".rstrip(": ")

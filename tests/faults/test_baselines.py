@@ -95,6 +95,20 @@ class TestInferred:
         assert "may hold already what it made" in reason(outcome, "b1_longer")
         assert "assumption" in reason(outcome, "b3_drops")
 
+    def test_a_table_that_a_revision_reflects_is_needed_too(
+        self, worlds: Callable[..., World]
+    ) -> None:
+        world = worlds()
+        reflect = "sa.Table('users', sa.MetaData(), autoload_with=op.get_bind())"
+        world.edit(
+            "b1_longer",
+            "def upgrade():\n",
+            f"def upgrade():\n    import sqlalchemy as sa\n    {reflect}\n",
+        )
+        audit = Run(world).audit()
+        assert audit.baseline_origin == "inferred"
+        assert verdicts_of(audit) == PROVEN | OPEN
+
     def test_second_audit_replays_nothing(
         self, worlds: Callable[..., World], monkeypatch: pytest.MonkeyPatch
     ) -> None:
