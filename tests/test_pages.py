@@ -256,8 +256,18 @@ def test_the_change_record_prints_whole(run: Path, desk: Viewer) -> None:
     assert folded.evaluate(HIGH), "what is folded on the screen is printed"
     assert not page.locator("nav").first.is_visible()
     assert len(page.pdf(format="A4")) > 20_000
+    broken = page.evaluate(BREAKS)
+    assert broken == ["avoid", "auto"], (
+        "a row that unfolds to pages begins where the last one ended"
+    )
 
 
+BREAKS = """() => {
+  const row = document.querySelector('tbody tr:not(:has(details))');
+  const before = getComputedStyle(row).breakInside;
+  row.cells[0].append(document.createElement('details'));
+  return [before, getComputedStyle(row).breakInside];
+}"""
 HIGH = "(item) => item.getBoundingClientRect().height > 20"
 
 
