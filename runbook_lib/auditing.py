@@ -14,6 +14,7 @@ from runbook_lib import (
     doubts,
     hypotheses,
     inference,
+    misnomers,
     notices,
     remedies,
     revisions,
@@ -21,14 +22,15 @@ from runbook_lib import (
     versions,
 )
 from runbook_lib import graph as graphs
+from runbook_lib.agreement import Explanation
 from runbook_lib.branches import History
 from runbook_lib.case import Case
 from runbook_lib.catalog import Catalog, split, without
-from runbook_lib.effects import Replay, RevisionReplay
+from runbook_lib.effects import Replay, RevisionReplay, ignoring
 from runbook_lib.findings import Finding, finding, gravity
 from runbook_lib.forensics import Audit, Comparison, Drift, RevisionVerdict, Target
 from runbook_lib.graph import Revision, RevisionGraph
-from runbook_lib.hypotheses import Explanation, Trial
+from runbook_lib.hypotheses import Trial
 from runbook_lib.inference import Inference
 from runbook_lib.versions import VersionRows
 
@@ -77,7 +79,8 @@ class Conclusions:
     """What the plan needs of an audit, in the ids of the loadable tree.
 
     ``staying`` are the objects among ``expected`` that a revision takes away and that may have been
-    made again since, outside of Alembic.
+    made again since, outside of Alembic. ``misnamed`` are the tables that somebody renamed by hand,
+    with the name that each had.
     """
 
     verdicts: Mapping[str, RevisionVerdict]
@@ -86,15 +89,38 @@ class Conclusions:
     expected: Catalog
     names: Mapping[str, str]
     staying: Catalog
+    misnamed: Mapping[str, str] = field(default_factory=dict)
 
 
 def conclude(seen: Observations, trial: Trial | None = None) -> Conclusions:
-    """Draw the conclusions that observation and replay allow; ``trial`` settles what holes hide."""
-    replay = _ignoring(seen.replay, seen.ignore)
+    """Draw the conclusions that observation and replay allow; ``trial`` settles what holes hide.
+
+    Tables that were renamed by hand are judged under their former names, and told as drift.
+    """
+    replay = ignoring(seen.replay, seen.ignore)
     states = inference.object_states(replay)
     replay = dialect.unified(replay, states)
-    histories = inference.object_histories(replay)
     found = dialect.chosen(without(seen.live, seen.ignore), states)
+    former = misnomers.readings(found, replay)
+    if not former or seen.undecided:
+        return _conclude(seen, replay, found, trial)
+    told = [_conclude(seen, replay, misnomers.undone(found, one), trial) for one in former]
+    live, names = differences.align(found, replay.final, inference.object_histories(replay))
+    kept = (item for item in told[0].drift if all(item in one.drift for one in told))
+    return replace(
+        told[0],
+        verdicts=misnomers.agreed([one.verdicts for one in told], former),
+        drift=(*kept, *misnomers.drift(former)),
+        live=live,
+        names=names,
+        misnamed=former[0],
+    )
+
+
+def _conclude(
+    seen: Observations, replay: Replay, found: Catalog, trial: Trial | None
+) -> Conclusions:
+    histories = inference.object_histories(replay)
     live, names = differences.align(found, replay.final, histories)
     known = inference.infer(replay, live)
     case = Case(
@@ -109,7 +135,8 @@ def conclude(seen: Observations, trial: Trial | None = None) -> Conclusions:
     explained = _heard(hypotheses.explain(case, judged, found, trial), known)
     if explained:
         case = replace(case, proven=explained.ran, likely=explained.likely)
-        judged = verdicts.judge(replace(case, baffling=explained.baffling))
+        case = replace(case, baffling=explained.baffling, either=explained.either)
+        judged = verdicts.judge(case)
     made, murky = (explained.made, explained.murky) if explained else (None, frozenset[str]())
     drift = differences.find_drift(replay, live, known, judged, names, made, murky)
     if seen.undecided:
@@ -154,21 +181,6 @@ def _recorded(seen: Observations) -> frozenset[str]:
     return graphs.recorded(seen.loadable, [*rows, *implied])
 
 
-def _ignoring(replay: Replay, patterns: tuple[str, ...]) -> Replay:
-    if not patterns:
-        return replay
-    kept = without(replay.final, patterns).objects
-    changes = [change for run in replay.revisions for change in run.changes]
-    shell = Catalog(objects={c.object: c.after or c.before or {} for c in changes})
-    allowed = set(without(shell, patterns).objects)
-    runs = tuple(
-        replace(run, changes=tuple(c for c in run.changes if c.object in allowed))
-        for run in replay.revisions
-    )
-    baseline = without(replay.baseline, patterns)
-    return replace(replay, revisions=runs, baseline=baseline, final=Catalog(objects=kept))
-
-
 def findings(seen: Observations, drawn: Conclusions) -> tuple[Finding, ...]:
     """Return everything that is wrong, the gravest first."""
     judged = _in_own_words(seen, drawn.verdicts)
@@ -182,7 +194,7 @@ def findings(seen: Observations, drawn: Conclusions) -> tuple[Finding, ...]:
         *versions.row_findings(
             seen.rows,
             seen.graph,
-            schema_has_tables=_has_tables(drawn.live),
+            schema_has_tables=any(split(k)[0] == "table" for k in drawn.live.objects),
             pinned=seen.pinned,
             elsewhere=seen.unread,
         ),
@@ -309,10 +321,6 @@ def _ahead(drawn: Conclusions, seen: Observations) -> Iterable[Finding]:
     for row in versions.unlocated(seen.rows, seen.graph) if extra and seen.replay.whole else ():
         text = f"{row} is recorded and in no file, and no file makes {', '.join(extra[:4])}."
         yield finding("code-behind-database", row, text)
-
-
-def _has_tables(live: Catalog) -> bool:
-    return any(split(key)[0] == "table" for key in live.objects)
 
 
 def _replay_findings(seen: Observations) -> Iterable[Finding]:

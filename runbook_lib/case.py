@@ -19,8 +19,9 @@ class Case:
     ``stated`` is what a person says of revisions that leave no trace: ran, or did not; ``proven``
     what running revisions by themselves showed where the chains mislead. ``baffling`` are those
     that nothing explains: they seem half done and cannot be, beside one that may have stopped
-    half-way; or may themselves have, and what would tell how far they came shows no more. What
-    was supposed of further ones as they made the live schema is ``likely``.
+    half-way; or may themselves have, and what would tell how far they came shows no more.
+    The live schema is made with those of ``either`` as well as without them. What was supposed of
+    further ones as they made it is ``likely``.
     """
 
     graph: RevisionGraph
@@ -31,6 +32,7 @@ class Case:
     stated: Mapping[str, bool] = field(default_factory=dict)
     proven: Mapping[str, Executed] = field(default_factory=dict)
     baffling: frozenset[str] = frozenset()
+    either: frozenset[str] = frozenset()
     likely: Mapping[str, bool] = field(default_factory=dict)
 
     @property

@@ -113,7 +113,10 @@ def find_drift(
 def _changed(known: Inference, verdicts: Mapping[str, RevisionVerdict]) -> Iterable[Drift]:
     for chain in known.drifted:
         last = chain.links[-1]
-        missing = chain.live in (ABSENT, "") or _unfinished(chain, verdicts.get(last.writer))
+        maker = verdicts.get(last.writer)
+        if chain.live == "" and maker is not None and maker.executed == "partly":
+            continue  # it is a part of what is told of the maker
+        missing = chain.live in (ABSENT, "") or _unfinished(chain, maker)
         yield Drift(
             object=chain.object,
             kind="missing" if missing else "changed",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from runbook_lib.artifacts import Artifact
-from runbook_lib.catalog import Aspects, Catalog, ObjectChange
+from runbook_lib.catalog import Aspects, Catalog, ObjectChange, without
 
 ReplayStatus = Literal["replayed", "failed", "skipped"]
 
@@ -75,3 +75,19 @@ class Replay(Artifact):
     def whole(self) -> bool:
         """Whether every revision was replayed, so that what none of them makes is known."""
         return all(run.status not in ("failed", "skipped") for run in self.revisions)
+
+
+def ignoring(replay: Replay, patterns: tuple[str, ...]) -> Replay:
+    """Return the replay less every object that a pattern matches."""
+    if not patterns:
+        return replay
+    kept = without(replay.final, patterns).objects
+    changes = [change for run in replay.revisions for change in run.changes]
+    shell = Catalog(objects={c.object: c.after or c.before or {} for c in changes})
+    allowed = set(without(shell, patterns).objects)
+    runs = tuple(
+        replace(run, changes=tuple(c for c in run.changes if c.object in allowed))
+        for run in replay.revisions
+    )
+    baseline = without(replay.baseline, patterns)
+    return replace(replay, revisions=runs, baseline=baseline, final=Catalog(objects=kept))

@@ -29,10 +29,13 @@ class Foreseen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Act:
-    """What one revision does: it removes, renames tables (former name by new), and changes."""
+    """What one revision does: it removes, renames tables (former name by new), and changes.
+
+    ``removed`` are keys with the table that each is part of, or "".
+    """
 
     revision_id: str
-    removed: tuple[str, ...]
+    removed: Mapping[str, str]
     moved: Mapping[str, str]
     changes: tuple[ObjectChange, ...]
 
@@ -77,7 +80,7 @@ def _act(run: RevisionReplay, before: Mapping[str, Aspects], after: Mapping[str,
         become |= {key: after[key] for key in _belonging(after, old)}
     return _Act(
         revision_id=run.revision_id,
-        removed=tuple(sorted(gone)),
+        removed={key: table_of(key, was[key]) for key in sorted(gone)},
         moved=moved,
         changes=tuple(
             ObjectChange(object=key, before=was.get(key), after=become[key])
@@ -93,10 +96,11 @@ def _respelled(aspects: Aspects, new: str, old: str) -> Aspects:
 def _done(objects: dict[str, Aspects], act: _Act) -> Iterator[str]:
     """Do to ``objects`` what the revision does; give the keys at which it would fail."""
     tables = {split(key)[1] for key in act.removed if key.startswith("table:")}
-    for key in act.removed:
+    for key, owner in act.removed.items():
         if key not in objects and split(key)[0] in _NEEDED and table_of(key) not in tables:
             yield key
-        objects.pop(key, None)
+        if owner not in tables or table_of(key, objects.get(key)) in tables:
+            objects.pop(key, None)
     for table in tables:
         for key in _belonging(objects, table):
             del objects[key]

@@ -10,42 +10,26 @@ out until it does, in the order in which the replay lets one expect it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from itertools import chain, combinations, islice
 
 from runbook_lib import moves, suspects
+from runbook_lib.agreement import Explanation, agreed
 from runbook_lib.case import Case
 from runbook_lib.catalog import Catalog, apply_changes, table_of
 from runbook_lib.effects import RevisionReplay
-from runbook_lib.forensics import Executed, RevisionVerdict
-from runbook_lib.foresight import Foresight, nearest
+from runbook_lib.forensics import RevisionVerdict
 from runbook_lib.kinship import Kinship, since
 from runbook_lib.nearness import Nearness
+from runbook_lib.reckoning import Reckoning
 from runbook_lib.suspects import Suspects
 from runbook_lib.verdicts import ran
 
-TRIALS = 12  # runs at most, each about as long as a replay
+TRIALS = 12  # runs at most, each about as long as a replay,
+OTHERS = 4  # and of those that may make the same as one that makes the live schema
 
 Trial = Callable[[tuple[str, ...]], Catalog | None]
 """Runs just these revisions, in the replay's order; None when one of them fails."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """Revisions whose run makes the live schema; ``ran`` says of the doubtful ones what is so.
-
-    ``likely`` says of the others that changed something what was supposed. ``made`` is None where
-    nothing that was tried makes it. If not all that could be was tried (too much is doubtful, or a
-    revision may have stopped half-way), nobody knows of the ``baffling`` ones, which seem half done
-    although they cannot be, or may have stopped before something that shows no more; and what is
-    odd about the ``murky`` objects may be the hole's doing.
-    """
-
-    made: Catalog | None
-    ran: Mapping[str, Executed]
-    baffling: frozenset[str] = frozenset()
-    likely: Mapping[str, bool] = field(default_factory=dict)
-    murky: frozenset[str] = frozenset()
 
 
 def explain(
@@ -57,32 +41,82 @@ def explain(
     replay itself made is known, and nothing is refuted.
     """
     doubts = suspects.suspects(case, judged, live)
-    if not doubts.behind and not doubts.unmade and not suspects.holed(case, judged):
-        return None
+    holed = bool(doubts.behind or doubts.unmade) or suspects.holed(case, judged)
     begun = {*doubts.begun, *(name for name in doubts.silent if case.runs[name].stoppable)}
     near = Nearness(case, live, frozenset({*doubts.stopped, *begun}), doubts.unmade)
-    order = [run.revision_id for run in case.replay.revisions]
-    found: dict[frozenset[str], Catalog] = {}
-    off: dict[frozenset[str], frozenset[str]] = {}
     base = _base(case, judged, doubts)
-    likeliest, exact = _likeliest(near, doubts, base)
+    tried = _Tried(near, trial)
+    if not holed:
+        return _otherwise(near, doubts, judged, tried, base)
+    reckoning = Reckoning(near)
+    likeliest, exact = _likeliest(reckoning, doubts, base)
     for chosen in islice(likeliest, TRIALS):
-        if found and not doubts.silent and chosen not in exact:
+        if tried.wholly and not doubts.silent and chosen not in exact:
             break
-        made = _made(case, chosen)
-        if made is None and trial:
-            made = trial(tuple(name for name in order if name in chosen))
-        if made is None:
-            continue
-        off[chosen] = frozenset(change.object for change in near.apart(made, chosen))
-        if not off[chosen]:
-            found[chosen] = made
-    if found:
-        return _agreed(near, doubts, found)
-    best = _best(base, off if trial else {})
+        tried.run(chosen)
+    for chosen in [*tried.found][:1]:
+        tried.run_all(reckoning.others(chosen, suspects.replicable(case, judged)))
+    if tried.found:
+        return agreed(near, doubts, judged, tried.found)
+    best = _best(base, tried.off if trial else {})
     odd = suspects.odd(case, judged) | doubts.unmade if best else set[str]()
-    refuted = _refuted(case, judged, base, best, able=base in off)
-    return _baffled(case, judged, doubts, refuted, odd.difference(*best.values()))
+    able = base in tried.off
+    refuted = _refuted(case, judged, base, best, able=able)
+    unable = frozenset[str]() if able or not trial else base
+    found = _baffled(case, judged, doubts, refuted, odd.difference(*best.values()), unable)
+    return found and replace(
+        found, baffling=found.baffling - _begun_by_hand(case, judged, doubts, best)
+    )
+
+
+def _otherwise(
+    near: Nearness,
+    doubts: Suspects,
+    judged: Mapping[str, RevisionVerdict],
+    tried: _Tried,
+    base: frozenset[str],
+) -> Explanation | None:
+    """Ask where nothing is odd whether other revisions would make the same, and the same names."""
+    lines = suspects.replicable(near.case, judged)
+    if not lines or all(verdict.executed != "no" for verdict in judged.values()):
+        return None
+    reckoning = Reckoning(near)
+    right = (one for one in (base, base | near.begun) if not reckoning.wrong(one, forgiving=True))
+    first = next(right, None)
+    others = reckoning.others(first, lines) if first is not None else []
+    if first is None or not others:
+        return None
+    tried.run(first)
+    if tried.found and not any(map(near.renames, tried.found.values())):
+        tried.run_all(others)
+    return agreed(near, doubts, judged, tried.found) if len(tried.found) > 1 else None
+
+
+class _Tried:
+    """The histories that were run, what keeps them from the live schema, and those that make it."""
+
+    def __init__(self, near: Nearness, trial: Trial | None) -> None:
+        self.near, self._trial = near, trial
+        self.found: dict[frozenset[str], Catalog] = {}
+        self.off: dict[frozenset[str], frozenset[str]] = {}
+        self.wholly = False
+
+    def run(self, chosen: frozenset[str]) -> None:
+        case = self.near.case
+        made = _made(case, chosen)
+        if made is None and self._trial:
+            order = (run.revision_id for run in case.replay.revisions)
+            made = self._trial(tuple(name for name in order if name in chosen))
+        if made is None:
+            return
+        self.off[chosen] = frozenset(c.object for c in self.near.apart(made, chosen))
+        if not self.off[chosen]:
+            self.found[chosen] = made
+            self.wholly = self.wholly or not self.near.apart(made)
+
+    def run_all(self, histories: Iterable[frozenset[str]]) -> None:
+        for chosen in islice((one for one in histories if one not in self.off), OTHERS):
+            self.run(chosen)
 
 
 def _best(
@@ -124,14 +158,35 @@ def _refuted(
     """
     if not best or base in best:
         return _short(case, best)
-    contrary = all if able else any
     return _short(case, best) | {
         name
         for name, verdict in judged.items()
         for said in (verdict.executed != "no",)
         if (verdict.executed in ("yes", "no") or suspects.half(case, verdict))
-        and contrary((name in chosen) != said for chosen in best)
+        and any((name in chosen) != said for chosen in best)
     }
+
+
+def _begun_by_hand(
+    case: Case,
+    judged: Mapping[str, RevisionVerdict],
+    doubts: Suspects,
+    best: Mapping[frozenset[str], frozenset[str]],
+) -> frozenset[str]:
+    """Return halves of which what is there no other revisions make: it is a part, whoever made it.
+
+    To the histories that come nearest, all of it is odd.
+    """
+    return frozenset(
+        name
+        for name in doubts.halves
+        if best
+        and not suspects.by_another(case, judged, name)
+        and all(
+            name not in chosen and suspects.speaking(judged[name], "for") <= keys
+            for chosen, keys in best.items()
+        )
+    )
 
 
 def _short(case: Case, best: Mapping[frozenset[str], frozenset[str]]) -> frozenset[str]:
@@ -163,114 +218,71 @@ def _baffled(
     doubts: Suspects,
     refuted: frozenset[str],
     like: Collection[str],
+    unable: frozenset[str],
 ) -> Explanation | None:
     """Nothing explains the schema: say what is open where not all that could be was tried.
 
-    ``like`` are odd objects that the histories which come nearest make as they are.
+    ``like`` are odd objects that the histories which come nearest make as they are. ``unable``
+    seem to have run, and cannot have as a whole.
     """
     stoppable = {run.revision_id for run in case.replay.revisions if run.stoppable} & {*judged}
     kin, odd = Kinship(case.replay, case.live), suspects.odd(case, judged)
+    contrary = {name: suspects.speaking(verdict, "against") for name, verdict in judged.items()}
     concerned = kin.writers(odd)
     mistakable = suspects.mistakable(case, judged)
     overwritten = {
         name
         for name in stoppable
-        if _overwritten(case, judged, judged[name])
-        or (judged[name].executed == "no" and name in concerned)
+        if _overwritten(case, judged, judged[name], unable)
+        or (
+            judged[name].executed == "no"
+            and (name in concerned or _reached(case, case.runs[name], doubts.unmade))
+        )
     }
     stopped = overwritten | {n for n in stoppable if judged[n].executed != "yes" or n in refuted}
     if not stopped and 2 ** len(doubts.every) <= TRIALS:
         if not refuted and not like:
             return None
-        halves = {name for name in doubts.halves if suspects.against(judged[name]) & {*like}}
+        halves = {
+            name for name in doubts.halves if suspects.speaking(judged[name], "against") & {*like}
+        }
         return Explanation(made=None, ran={}, baffling=refuted | halves, murky=frozenset(like))
     missing = {name for name, verdict in judged.items() if verdict.executed == "no"}
     lost = case.replay.final.objects.keys() - case.live.objects.keys()
-    murky = _murky(kin, lost | odd, missing | stopped | {*doubts.silent}).union(
-        like, *(_reached(case, case.runs[name], lost | odd) for name in stopped)
+    murky = kin.among(lost | odd, missing | stopped | {*doubts.silent}).union(
+        like, *(_reached(case, case.runs[name], lost | odd | doubts.unmade) for name in stopped)
     )
     minding = [name for name in doubts.stopped if suspects.minds(case.runs[name])]
-    halves = {name for name in doubts.halves if suspects.against(judged[name]) & murky} | {
-        name
-        for name in minding
-        if _murky(kin, suspects.against(judged[name]), (missing | stopped) - {name})
-    }
+    halves = {
+        name for name in doubts.halves if suspects.speaking(judged[name], "against") & murky
+    } | {name for name in minding if kin.among(contrary[name], (missing | stopped) - {name})}
     baffling = refuted | mistakable | overwritten | halves | suspects.replaceable(case, judged)
     return Explanation(made=None, ran={}, baffling=baffling, murky=murky)
 
 
-def _murky(kin: Kinship, keys: Collection[str], doubtful: Collection[str]) -> frozenset[str]:
-    """Return the objects that have to do with a revision that did not (wholly) run."""
-    return frozenset(key for key in keys if not kin.writers({key}).isdisjoint(doubtful))
-
-
 def _overwritten(
-    case: Case, judged: Mapping[str, RevisionVerdict], verdict: RevisionVerdict
+    case: Case,
+    judged: Mapping[str, RevisionVerdict],
+    verdict: RevisionVerdict,
+    unable: Collection[str],
 ) -> bool:
     """Whether a part of it was overwritten, so that the rest leaves open how far it came.
 
-    What is there speaks for the whole of it, unless something that nobody made is in its tables.
+    What is there speaks for the whole of it, unless something that nobody made is in its tables, or
+    it is ``unable`` to have run as a whole.
     """
     changes = case.runs[verdict.revision_id].changes
     own = {change.object for change in changes}
     if own <= {f"{item.kind}:{item.object}" for item in verdict.evidence}:
         return False
+    if verdict.revision_id in unable:
+        return True
     if verdict.executed == "yes":
         mine = {table_of(c.object, c.after or c.before) for c in changes} - {""}
         tables = moves.names_since(mine, case.replay)
         odd = suspects.odd(case, judged) | suspects.brought(case, case.live)
         return any(k in own or table_of(k, case.live.objects.get(k)) in tables for k in odd)
     return verdict.executed == "no"
-
-
-def _agreed(
-    near: Nearness, doubts: Suspects, found: Mapping[frozenset[str], Catalog]
-) -> Explanation:
-    """Keep silent about what no object speaks of, unless everything was tried and agrees.
-
-    One that stopped half-way may explain the same, so those beside it stay silent, too. What leaves
-    the least undone is the likeliest, and of that what gives the same names.
-    """
-    case = near.case
-    undone = {chosen: len(near.apart(made)) for chosen, made in found.items()}
-    there = near.live.objects.keys()
-    far = {
-        chosen: (undone[chosen], len(made.objects.keys() - there)) for chosen, made in found.items()
-    }
-    best = [chosen for chosen in found if far[chosen] == min(far.values())]
-    loose = {c.object for run in case.replay.revisions if run.stoppable for c in run.changes}
-    every = 2 ** len(doubts.every) <= TRIALS
-    quiet = {
-        name
-        for name in doubts.silent
-        if not every or any(change.object in loose for change in case.runs[name].changes)
-    }
-    known: dict[str, Executed] = {
-        name: _word(name, doubts, chosen)
-        for chosen in found
-        for name in doubts.every
-        if len({name in other for other in found}) == 1
-        and name not in quiet
-        and not (name in doubts.stopped and name in chosen)
-    }
-    likely = {
-        run.revision_id: run.revision_id in best[0]
-        for run in case.replay.revisions
-        if run.changes and len({run.revision_id in other for other in best}) == 1
-    }
-    known |= {name: "yes" for name in doubts.holes if all(name in other for other in found)}
-    for name in doubts.stopped:
-        needless = any(not near.apart(made, chosen - {name}) for chosen, made in found.items())
-        if needless and any(name in chosen for chosen in found):  # it need not have stopped
-            whole = not any(undone.values()) and all(name in chosen for chosen in found)
-            known[name] = "yes" if whole else "unknowable"
-    return Explanation(made=found[best[0]], ran=known, likely=likely)
-
-
-def _word(name: str, doubts: Suspects, chosen: frozenset[str]) -> Executed:
-    if name not in chosen:
-        return "no"
-    return "unknowable" if name in doubts.begun else "yes"
 
 
 def _made(case: Case, chosen: frozenset[str]) -> Catalog | None:
@@ -287,67 +299,24 @@ def _made(case: Case, chosen: frozenset[str]) -> Catalog | None:
 
 
 def _likeliest(
-    near: Nearness, doubts: Suspects, base: frozenset[str]
+    reckoning: Reckoning, doubts: Suspects, base: frozenset[str]
 ) -> tuple[Iterable[frozenset[str]], Collection[frozenset[str]]]:
     """Return histories, those first that should make what is nearest to the live schema.
 
     Besides those that should make exactly that, without anything having stopped half-way, where
     something seems to have: they are tried even if one that stopped explains it as well.
     """
-    reckoning = _Reckoning(near, frozenset({*doubts.every, *doubts.holes}))
-    first, *others = reckoning.nearest(base, forgiving=True)
+    suspected = frozenset({*doubts.every, *doubts.holes})
+    first, *others = reckoning.nearest(base, suspected, forgiving=True)
     exact = [
         one
-        for one in (reckoning.nearest(base, forgiving=False) if doubts.stopped else ())
-        if not reckoning.wrong(one, forgiving=False)
+        for one in (reckoning.nearest(base, suspected, forgiving=False) if doubts.stopped else ())
+        if reckoning.exact(one)
     ]
+    sure = not reckoning.wrong(first, forgiving=False)
+    far = () if sure else islice(reckoning.making(base), OTHERS)
     flipped = (base ^ flips for flips in _flips(doubts.few))
-    return dict.fromkeys(chain((first,), exact, others, flipped)), exact
-
-
-class _Reckoning:
-    """Reckons what histories should make, at no cost."""
-
-    def __init__(self, near: Nearness, suspected: frozenset[str]) -> None:
-        self._near, self._suspected = near, suspected
-        self._foresight = Foresight(near.case.replay)
-        self._kin = Kinship(near.case.replay, near.live)
-        runs = near.case.runs.items()
-        self._texts = {name: suspects.hint(run) for name, run in runs if suspects.minds(run)}
-        self._idle = {name for name, run in runs if suspects.idle(run)}
-
-    def nearest(self, base: frozenset[str], *, forgiving: bool) -> tuple[frozenset[str], ...]:
-        return nearest(
-            base,
-            self._foresight.affordable,
-            lambda chosen: self.wrong(chosen, forgiving=forgiving),
-            self._behind,
-        )
-
-    def wrong(self, chosen: frozenset[str], *, forgiving: bool) -> frozenset[str]:
-        """Return what should be other than it is, but for what nobody can foresee.
-
-        One that was idle found its work done in the replay. One that asked may do something else;
-        to be hopeful about it is worth it where nothing is forgiven.
-        """
-        foreseen = self._foresight.of(chosen)
-        apart = self._near.apart(foreseen.made, chosen if forgiving else None)
-        keys = foreseen.odd | {change.object for change in apart}
-        hopeful = chosen & self._idle if forgiving else chosen & self._texts.keys()
-        told = [self._texts[name] for name in hopeful]
-        return frozenset(key for key in keys if not any(self._named(key, text) for text in told))
-
-    def _behind(self, keys: Collection[str]) -> Collection[str]:
-        idle = {
-            name
-            for name in self._idle
-            for text in (self._texts[name],)
-            if not text or any(self._named(key, text) for key in keys)
-        }
-        return self._suspected & (idle | self._kin.writers(keys))
-
-    def _named(self, key: str, text: str) -> bool:
-        return suspects.named(key, table_of(key, self._near.live.objects.get(key)), text)
+    return dict.fromkeys(chain((first,), exact, far, others, flipped)), exact
 
 
 def _flips(doubted: tuple[str, ...]) -> Iterator[frozenset[str]]:

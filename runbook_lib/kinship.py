@@ -28,6 +28,10 @@ class Kinship:
         wanted = {trace for key in keys for trace in self._traces(key)}
         return frozenset(name for name, own in self._own.items() if not own.isdisjoint(wanted))
 
+    def among(self, keys: Collection[str], doubtful: Collection[str]) -> frozenset[str]:
+        """Return the objects that have to do with one of the ``doubtful`` revisions."""
+        return frozenset(key for key in keys if not self.writers({key}).isdisjoint(doubtful))
+
     def _written(self, run: RevisionReplay) -> frozenset[str]:
         found = {change.object for change in run.changes}
         found |= {self._table(table_of(c.object, c.after or c.before)) for c in run.changes}

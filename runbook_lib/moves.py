@@ -103,14 +103,19 @@ def names_since(tables: Collection[str], replay: Replay) -> frozenset[str]:
 
 
 def brought(keys: Collection[str], replay: Replay, known: Collection[str]) -> dict[str, str]:
-    """Return those of ``keys`` that a renaming would give a ``known`` object, by which one."""
-    return {
-        key: former
-        for run in replay.revisions
-        for new, old in renamings(run).items()
-        for key in keys
-        if (former := _formerly(key, new, old, Catalog(objects={}))) in known
-    }
+    """Return those of ``keys`` that renamings would give a ``known`` object, by which one.
+
+    A table may be renamed more than once.
+    """
+    nothing = Catalog(objects={})
+    formers: dict[str, dict[str, None]] = {key: {key: None} for key in keys}
+    for run in reversed(replay.revisions):
+        for new, old in renamings(run).items():
+            for names in formers.values():
+                earlier = [_formerly(name, new, old, nothing) for name in names]
+                names |= dict.fromkeys(name for name in earlier if name)
+    found = {key: [name for name in names if name in known] for key, names in formers.items()}
+    return {key: names[0] for key, names in found.items() if names}
 
 
 def makers(replay: Replay) -> dict[str, tuple[str, ...]]:

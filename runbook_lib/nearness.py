@@ -24,7 +24,7 @@ class Nearness:
     def __init__(
         self, case: Case, live: Catalog, begun: frozenset[str], unmade: frozenset[str]
     ) -> None:
-        self.case, self.live, self._begun = case, live, begun
+        self.case, self.live, self.begun = case, live, begun
         self._allowed: dict[frozenset[str], Mapping[str, set[str]]] = {}
         self._known = object_histories(case.replay)
         self._foreign = live.objects.keys() - self._known.keys() - unmade
@@ -40,9 +40,13 @@ class Nearness:
             and change.kind not in undone.get(change.object, ())
         ]
 
+    def renames(self, made: Catalog) -> bool:
+        """Whether an object is the same under another name."""
+        return bool(differences.align(self.live, made, self._known)[1])
+
     def _undone(self, chosen: frozenset[str]) -> Mapping[str, set[str]]:
         """Return how objects may differ because a revision did not come to them."""
-        names = chosen & self._begun
+        names = chosen & self.begun
         if names not in self._allowed:
             self._allowed[names] = _left(names, self.case.replay)
         return self._allowed[names]

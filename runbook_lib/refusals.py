@@ -25,6 +25,7 @@ def refusals(situation: Situation) -> tuple[Refusal, ...]:
         *_several_histories(situation),
         *_unreplayed(situation),
         *_unexplained(situation),
+        *_misnamed(situation),
     )
     return gravest or (
         *_undecided(situation),
@@ -146,6 +147,19 @@ def _unexplained(situation: Situation) -> list[Refusal]:
     shown = ", ".join(extra[:4]) + (" and others" if len(extra) > 4 else "")
     reason = f"No file explains {shown}, and no tombstone could be proven.{_restore(situation)}"
     return [Refusal(code="dangling-parent", reason=reason)]
+
+
+def _misnamed(situation: Situation) -> list[Refusal]:
+    """Tables that were renamed by hand: to make them anew would leave their rows behind."""
+    return [
+        Refusal(
+            code="drift-extra",
+            reason=f"{new} consists of what {old} does, which is gone: it was renamed by hand. "
+            "Give it its name back, then run again.",
+        )
+        for new, old in situation.drawn.misnamed.items()
+        if f"table:{new}" not in situation.decisions
+    ]
 
 
 def _undecided(situation: Situation) -> list[Refusal]:

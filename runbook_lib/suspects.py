@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from typing import Literal
 
 from runbook_lib import graph as graphs
 from runbook_lib import moves
@@ -153,7 +154,7 @@ def suspects(case: Case, judged: Mapping[str, RevisionVerdict], live: Catalog) -
             if name in runs and runs[name].stoppable and any(name in above[one] for one in lower)
         ),
         silent=_silent(case, judged),
-        rivals=tuple(_rivals(case, judged)),
+        rivals=tuple(_rivals(case, judged, lower)),
         behind=_behind(case, judged),
         beside=tuple(Kinship(case.replay, live).writers(unmade)) if unmade else (),
         holes=tuple(
@@ -164,22 +165,35 @@ def suspects(case: Case, judged: Mapping[str, RevisionVerdict], live: Catalog) -
     )  # fmt: skip
 
 
-def _rivals(case: Case, judged: Mapping[str, RevisionVerdict]) -> Iterator[str]:
+def _rivals(
+    case: Case, judged: Mapping[str, RevisionVerdict], below: Collection[str]
+) -> Iterator[str]:
     """Revisions whose objects are at odds, or of which all may be what later ones made.
 
-    And those of which nothing shows, but which may have made what shows of a half.
+    And those of which nothing shows, but which may have made what shows of a half, or of one that
+    ran below a hole.
     """
     contradicting = odd(case, judged)
-    halves = [verdict for verdict in judged.values() if half(case, verdict)]
+    doubtful = [
+        verdict
+        for verdict in judged.values()
+        if verdict.executed == "partly" or verdict.revision_id in below
+    ]
     later = _Later()
     for run in reversed(case.replay.revisions):
         verdict = judged.get(run.revision_id)
         if verdict is None:
             continue
+        own = _told_by(run, verdict)
         at_odds = any(change.object in contradicting for change in run.changes)
-        if verdict.executed == "yes" and (at_odds or later.may_have_made(case, verdict)):
-            yield run.revision_id
-        if verdict.executed == "no" and (at_odds or _in_place_of(run, verdict, halves, case)):
+        rival = {
+            "yes": at_odds or later.may_have_made(case, verdict),
+            "partly": later.may_have_made(case, verdict, told=True),
+            "no": at_odds
+            or (minds(run) and own.names(contradicting))
+            or _in_place_of(run, verdict, doubtful, case),
+        }
+        if rival.get(verdict.executed, False):
             yield run.revision_id
         later.add(run, verdict)
 
@@ -195,7 +209,7 @@ def _in_place_of(
 def odd(case: Case, judged: Mapping[str, RevisionVerdict]) -> set[str]:
     """Objects that contradict the revisions that made them."""
     halves = (verdict for verdict in judged.values() if half(case, verdict))
-    contradicting = {key for verdict in halves for key in against(verdict)}
+    contradicting = {key for verdict in halves for key in speaking(verdict, "against")}
     known = case.inference
     return contradicting | {chain.object for chain in (*known.drifted, *known.at_odds)}
 
@@ -220,6 +234,16 @@ def mistakable(case: Case, judged: Mapping[str, RevisionVerdict]) -> frozenset[s
     )
 
 
+def by_another(case: Case, judged: Mapping[str, RevisionVerdict], name: str) -> bool:
+    """Whether all that speaks for a revision may be what a single other one made."""
+    others = (run for run in case.replay.revisions if run.revision_id in judged)
+    return any(
+        _told_by(run, judged[run.revision_id]).may_have_made(case, judged[name], told=True)
+        for run in others
+        if run.revision_id != name
+    )
+
+
 def replaceable(case: Case, judged: Mapping[str, RevisionVerdict]) -> frozenset[str]:
     """Return who seems to have run, and all that speaks for it may be what later ones made.
 
@@ -237,16 +261,30 @@ def replaceable(case: Case, judged: Mapping[str, RevisionVerdict]) -> frozenset[
     return frozenset(found)
 
 
+def replicable(case: Case, judged: Mapping[str, RevisionVerdict]) -> frozenset[str]:
+    """Return who is said to have run or not, and might be wrongly: its work can come about twice.
+
+    It looks before it acts, or writes what some revision takes away.
+    """
+    taken = {c.object for run in case.replay.revisions for c in run.changes if c.after is None}
+    return frozenset(
+        run.revision_id
+        for run in case.replay.revisions
+        if run.revision_id in judged and judged[run.revision_id].executed in ("yes", "no")
+        if minds(run) or not taken.isdisjoint(change.object for change in run.changes)
+    )
+
+
 def _told_by(run: RevisionReplay, verdict: RevisionVerdict) -> _Later:
     later = _Later()
     later.add(run, verdict)
     return later
 
 
-def against(verdict: RevisionVerdict) -> frozenset[str]:
-    """Return the objects that speak against the revision."""
+def speaking(verdict: RevisionVerdict, side: Literal["for", "against"]) -> frozenset[str]:
+    """Return the objects that speak for the revision, or against it."""
     return frozenset(
-        f"{item.kind}:{item.object}" for item in verdict.evidence if item.speaks == "against"
+        f"{item.kind}:{item.object}" for item in verdict.evidence if item.speaks == side
     )
 
 

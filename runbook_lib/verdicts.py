@@ -58,7 +58,7 @@ def judge(case: Case) -> dict[str, RevisionVerdict]:
     }
     executed |= {n: "unknowable" for n in case.inference.torn if executed.get(n) in ("yes", "no")}
     executed |= case.proven
-    executed |= dict.fromkeys(case.baffling, "unknowable")
+    executed |= dict.fromkeys(case.baffling | case.either, "unknowable")
     verdicts = {}
     for revision in case.graph.revisions:
         guess = _guess(revision.revision_id, case, executed)
@@ -197,6 +197,8 @@ def _unknowable(
         return _half_way(run, said)
     if revision.revision_id in case.baffling:
         return _contradicted({item.ran for item in said})
+    if revision.revision_id in case.either:
+        return "Revisions that were run by themselves make exactly this schema with it and without."
     if case.replay.inferred and (hesitation := _hesitation(revision.revision_id, case, run)):
         return hesitation
     own = [c for c in case.inference.ambiguous if _writes(c, revision.revision_id)]

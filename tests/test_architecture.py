@@ -12,6 +12,7 @@ import runbook_lib
 ROOT = Path(runbook_lib.__file__).parent
 LONGEST = 400
 PURE = (
+    "agreement",
     "artifacts",
     "auditing",
     "branches",
@@ -29,11 +30,13 @@ PURE = (
     "hypotheses",
     "inference",
     "kinship",
+    "misnomers",
     "moves",
     "nearness",
     "neighbours",
     "plan",
     "planning",
+    "reckoning",
     "remedies",
     "revisions",
     "spelling",

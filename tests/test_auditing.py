@@ -227,3 +227,41 @@ def test_revisions_are_told_in_the_order_of_the_history() -> None:
     seen = observe(TWO, "r3", graph=shuffled, loadable=shuffled)
     told = build_audit(seen, conclude(seen)).revisions
     assert [item.revision_id for item in told] == ["r1", "r2", "r3"]
+
+
+def keyed(**columns: str) -> Catalog:
+    key = {"constraint:public.t.t_pkey": {"definition": "PRIMARY KEY (a)"}}
+    return catalog(table(**columns) | key)
+
+
+class TestTableRenamedByHand:
+    """r1 makes t, r2 changes rows, r3 adds a column; somebody renamed t to mine."""
+
+    REPLAY = replay_of(keyed(a="int"), keyed(a="int"), keyed(a="int", b="int"))
+    LIVE = catalog(
+        {
+            "table:public.mine": {},
+            "column:public.mine.a": {"type": "int"},
+            "column:public.mine.b": {"type": "int"},
+            "constraint:public.mine.t_pkey": {"definition": "PRIMARY KEY (a)"},
+        }
+    )
+
+    def test_its_makers_ran(self) -> None:
+        drawn = conclude(observe(self.LIVE, "r3", replay=self.REPLAY))
+        assert [drawn.verdicts[name].executed for name in ("r1", "r3")] == ["yes", "yes"]
+        told = {(item.kind, item.object): item.note for item in drawn.drift}
+        assert told.keys() == {("extra", "table:public.mine"), ("missing", "table:public.t")}
+        assert all("renamed by hand" in note for note in told.values())
+        assert "table:public.mine" in drawn.live.objects
+
+    def test_it_is_not_made_anew(self) -> None:
+        seen = observe(self.LIVE, "r3", replay=self.REPLAY)
+        assert refused(seen) == ["drift-extra"]
+        assert "Give it its name back" in reasons(seen)[0]
+
+    def test_another_table_is_no_renamed_one(self) -> None:
+        live = catalog({"table:public.mine": {}, "column:public.mine.a": {"type": "int"}})
+        drawn = conclude(observe(live, "r3", replay=self.REPLAY))
+        assert [drawn.verdicts[name].executed for name in ("r1", "r3")] == ["no", "no"]
+        assert not drawn.misnamed

@@ -222,6 +222,59 @@ class TestHalfThereBesideOneThatStopped:
         assert verdict.reason.endswith("Its own traces make it likely that it ran.")
 
 
+class TestOthersMakeTheSame:
+    """r1 drops a; r2 adds b; r3 drops b and adds another a, unless it is there."""
+
+    LIVE = catalog(table(id="int", a="date"))
+    STEPS = (table(id="int"), table(id="int", b="int"), table(id="int", a="text"))
+
+    def found(self, trials: Trials) -> list[str]:
+        replay = replay_of(*map(catalog, self.STEPS), base=self.LIVE)
+        text = "ALTER TABLE t ADD COLUMN IF NOT EXISTS a text"
+        last = replace(replay.revisions[2], statements=("ALTER TABLE t DROP b", text))
+        replay = replace(replay, revisions=(*replay.revisions[:2], last))
+        return executed(drawn(observe(self.LIVE, replay=replay), trials))
+
+    def test_nothing_tells_of_whom_they_disagree_about(self) -> None:
+        trials = Trials({("r2", "r3"): self.LIVE})
+        assert self.found(trials) == ["no", "unknowable", "unknowable"]
+        assert ("r2", "r3") in trials.asked
+
+    def test_what_they_should_make_is_no_proof(self) -> None:
+        assert self.found(Trials({})) == ["no", "no", "no"]
+
+
+class TestBegunByHand:
+    """r2 makes u and adds a column to t; of both only u is there, without its column."""
+
+    REPLAY = replay_of(
+        catalog(table(a="int")),
+        catalog(table(a="int", b="int", c="int") | other(a="int", b="int", x="int", y="int")),
+        catalog(
+            table(a="int", b="int", c="int", d="int") | other(a="int", b="int", x="int", y="int")
+        ),
+    )
+
+    def test_what_no_other_revision_makes_is_a_part(self) -> None:
+        live = catalog(table(a="int") | other(a="int"))
+        comment = {"table:public.u": {"comment": "made by r2"}}
+        runs = self.REPLAY.revisions
+        changes = tuple(
+            replace(one, after=comment[one.object]) if one.object in comment else one
+            for one in runs[1].changes
+        )
+        final = catalog({**self.REPLAY.final.objects, **comment})
+        replay = replace(
+            self.REPLAY,
+            revisions=(runs[0], replace(runs[1], changes=changes), runs[2]),
+            final=final,
+        )
+        trials = Trials({})
+        found = drawn(observe(live, "r2", replay=replay), trials)
+        assert executed(found) == ["yes", "partly", "no"]
+        assert not found.drift
+
+
 def test_an_empty_database_needs_no_trial() -> None:
     trials = Trials({})
     drawn(observe(EMPTY, "r3", replay=TestRenamedTable.REPLAY), trials)
