@@ -250,6 +250,7 @@ def _fails(run: RevisionReplay, seen: Observations) -> bool:
 def _unexplained(seen: Observations, drawn: Conclusions) -> Iterable[Finding]:
     if seen.undecided:
         return ()
+    drawn = replace(drawn, live=misnomers.undone(drawn.live, drawn.misnamed))
     names = {new: old for old, new in seen.renamed.items()}
     return discrepancies.of_differences(
         _compared(seen, drawn), drawn.verdicts, drawn.drift, seen.replay, drawn.live, names

@@ -165,8 +165,8 @@ def _reason(
 def _shown_by_running(executed: Executed) -> str:
     others = {"yes": "with it", "no": "without it"}.get(executed, "but for a part of it")
     return (
-        f"Revisions that came before did not run, so it would do something else now. Run by "
-        f"themselves, the revisions that ran make exactly this schema, {others}."
+        f"What is left of it alone would mislead. Run by themselves, the revisions that ran make "
+        f"exactly this schema, {others}."
     )
 
 

@@ -255,6 +255,20 @@ class TestTableRenamedByHand:
         assert all("renamed by hand" in note for note in told.values())
         assert "table:public.mine" in drawn.live.objects
 
+    def test_a_key_that_leads_to_it_is_no_difference_of_its_own(self) -> None:
+        def other(target: str) -> Catalog:
+            key = {"definition": f"FOREIGN KEY (a) REFERENCES {target}(a)"}
+            of_other = {"table:public.o": {}, "column:public.o.a": {"type": "int"}}
+            return catalog({**of_other, "constraint:public.o.fk": key})
+
+        def both(one: Catalog, two: Catalog) -> Catalog:
+            return catalog({**one.objects, **two.objects})
+
+        made = [both(keyed(a="int"), other("public.t"))] * 3
+        live = both(self.LIVE, other("public.mine"))
+        live = catalog({key: of for key, of in live.objects.items() if not key.endswith("mine.b")})
+        assert "unexplained-difference" not in codes(observe(live, "r3", replay=replay_of(*made)))
+
     def test_it_is_not_made_anew(self) -> None:
         seen = observe(self.LIVE, "r3", replay=self.REPLAY)
         assert refused(seen) == ["drift-extra"]
