@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/runbook demo
 
 test: setup
-	$(BIN)/pytest -n 2 -m "not browser and not corpus and not docker and not ssh"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not browser and not corpus and not docker and not ssh"
 
 # JupyterLab and the archive's pages in a real Chromium (on Debian: apt-get install chromium).
 test-browser: setup
@@ -27,16 +27,16 @@ test-browser: setup
 
 # The larger cross product of faults and trees, and the real trees.
 test-corpus: setup
-	$(BIN)/pytest -n 2 -m corpus
+	$(BIN)/pytest -n 2 --dist worksteal -m corpus
 
 # Many invented trees in invented states; RUNBOOK_SEEDS=FIRST:LAST chooses which.
 test-fuzz: setup
-	$(BIN)/pytest -n 2 -m "corpus or not corpus" tests/fuzz
+	$(BIN)/pytest -n 2 --dist worksteal -m "corpus or not corpus" tests/fuzz
 
 # Every fault beside what is usually tried instead; writes docs/scoreboard.md and .json.
 scoreboard: setup
 	rm -rf build/scoreboard.*
-	-RUNBOOK_SCOREBOARD=$(CURDIR)/build/scoreboard.json $(BIN)/pytest -n 2 tests/faults
+	-RUNBOOK_SCOREBOARD=$(CURDIR)/build/scoreboard.json $(BIN)/pytest -n 2 --dist worksteal tests/faults
 	cd tests && ../$(BIN)/python -m faults.scoreboard ../build/scoreboard.json ../docs/scoreboard.md
 
 # What everything costs, beside its peer in the same run; fails when a limit is broken.
