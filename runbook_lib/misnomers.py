@@ -78,7 +78,10 @@ def drift(readings: Sequence[Mapping[str, str]]) -> Iterator[Drift]:
     """Name every renamed table, and the one that is gone."""
     for new in readings[0]:
         olds = sorted({one[new] for one in readings})
-        note = f"It was renamed by hand: it consists of what {' or '.join(olds)} does."
+        note = (
+            f"It was renamed by hand: it consists of what {' or '.join(olds)} does. Give it its "
+            "name back; nothing else is to be decided."
+        )
         yield Drift(
             object=f"table:{new}", kind="extra", aspect="", expected="absent", found="table",
             note=note,

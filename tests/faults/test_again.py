@@ -14,6 +14,7 @@ from runbook_lib.evidence import PhaseResult
 DROP = "DROP INDEX ix_letters_body"
 
 
+@pytest.mark.corpus
 def test_a_corrective_revision_that_stands_there_is_run_and_one_that_ran_gets_a_fellow(
     workshop: Workshop,
 ) -> None:

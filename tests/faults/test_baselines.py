@@ -135,6 +135,7 @@ class TestInferred:
         assert verdicts_of(outcome.audit)["b4_roles"] == "phantom"
         assert world.catalog() == promised
 
+    @pytest.mark.corpus
     def test_phantom_in_the_middle_is_run(self, worlds: Callable[..., World]) -> None:
         world = worlds()
         world.undo("b2_email")
@@ -142,6 +143,7 @@ class TestInferred:
         assert verdicts_of(outcome.audit) == OPEN | {"b2_email": "phantom", "b4_roles": "applied"}
         assert "column:public.users.email" in world.catalog().objects
 
+    @pytest.mark.corpus
     def test_half_of_a_revision_is_finished(self, worlds: Callable[..., World]) -> None:
         world = worlds()
         world.sql("DROP INDEX ix_users_email")

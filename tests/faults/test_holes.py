@@ -50,6 +50,7 @@ def test_version_table_is_missing_over_a_hole(workshop: Workshop) -> None:
     assert outcome.plan.strategy == "run-missing-revisions"
 
 
+@pytest.mark.corpus
 def test_column_left_out_before_its_table_was_renamed_amid_much_that_is_silent(
     workshop: Workshop,
 ) -> None:
