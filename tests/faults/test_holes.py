@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from faults import trees
 from faults.catalogue import judged, truth
 from faults.running import Truth, wrong
