@@ -121,6 +121,7 @@ class Recorder:
                 self.current.rows += max(0, getattr(cursor, "rowcount", 0) or 0)
 
     def after_commit(self, conn: Any) -> None:
+        self.before()
         if self.capturing and self.current and not self.in_block and self.session.is_ours(conn):
             self.current.commits_inside = True
 
