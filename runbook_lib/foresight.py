@@ -76,7 +76,7 @@ def _act(run: RevisionReplay, before: Mapping[str, Aspects], after: Mapping[str,
         taken = {key: before[key] for key in _belonging(before, old)}
         gone -= taken.keys()
         was |= dict.fromkeys(taken)
-        was |= {moves.renamed(k, old, new): _respelled(v, new, old) for k, v in taken.items()}
+        was |= {moves.renamed(k, old, new): moves.respelled(v, old, new) for k, v in taken.items()}
         become |= {key: after[key] for key in _belonging(after, old)}
     return _Act(
         revision_id=run.revision_id,
@@ -87,10 +87,6 @@ def _act(run: RevisionReplay, before: Mapping[str, Aspects], after: Mapping[str,
             for key in sorted(become)
         ),
     )
-
-
-def _respelled(aspects: Aspects, new: str, old: str) -> Aspects:
-    return {name: text.replace(old, new) for name, text in aspects.items()}
 
 
 def _done(objects: dict[str, Aspects], act: _Act) -> Iterator[str]:
@@ -121,7 +117,7 @@ def _done(objects: dict[str, Aspects], act: _Act) -> Iterator[str]:
 
 def _move(objects: dict[str, Aspects], new: str, old: str) -> None:
     for key in _belonging(objects, old):
-        aspects = _respelled(objects.pop(key), new, old)
+        aspects = moves.respelled(objects.pop(key), old, new)
         objects[moves.renamed(key, old, new)] = aspects
 
 

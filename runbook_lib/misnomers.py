@@ -7,7 +7,6 @@ revisions are judged as if it still had its name.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, product
@@ -63,25 +62,18 @@ def undone(live: Catalog, former: Mapping[str, str]) -> Catalog:
     objects = dict(live.objects)
     for new, old in former.items():
         objects = {
-            moves.renamed(key, new, old): _respelled(aspects, new, old)
+            moves.renamed(key, new, old): moves.respelled(aspects, new, old)
             for key, aspects in objects.items()
         }
     return Catalog(objects=objects)
-
-
-def _respelled(aspects: Aspects, new: str, old: str) -> Aspects:
-    whole = re.compile(rf"(?<![\w$]){re.escape(new)}(?![\w$])")
-    return {name: whole.sub(lambda _: old, text) for name, text in aspects.items()}
 
 
 def drift(readings: Sequence[Mapping[str, str]]) -> Iterator[Drift]:
     """Name every renamed table, and the one that is gone."""
     for new in readings[0]:
         olds = sorted({one[new] for one in readings})
-        note = (
-            f"It was renamed by hand: it consists of what {' or '.join(olds)} does. Give it its "
-            "name back; nothing else is to be decided."
-        )
+        whose = " or ".join(olds)
+        note = f"It was renamed by hand: it consists of what {whose} does. Give it its name back."
         yield Drift(
             object=f"table:{new}", kind="extra", aspect="", expected="absent", found="table",
             note=note,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from runbook_lib.catalog import Catalog, parts, split, table_of
+from runbook_lib.catalog import Aspects, Catalog, parts, split, table_of
 from runbook_lib.effects import Replay, RevisionReplay
 from runbook_lib.identifiers import spelled, unquoted
 
@@ -162,6 +162,12 @@ def renamed(key: str, name: str, other: str) -> str:
     if own == name or own.startswith(f"{name}."):
         return f"{kind}:{other}{own.removeprefix(name)}"
     return key
+
+
+def respelled(aspects: Aspects, name: str, other: str) -> Aspects:
+    """Return the aspects of an object whose texts name the table ``name``, now called ``other``."""
+    whole = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
+    return {key: whole.sub(lambda _: other, text) for key, text in aspects.items()}
 
 
 def _formerly(key: str, new: str, old: str, live: Catalog) -> str:

@@ -77,7 +77,6 @@ _NOTATIONS = (
     ("\\", _OCTAL, 8),
     ("U&", _UNICODE, 16),
     ("=", _MAIL, 16),
-    ("chr(", _CHR, 10),
     ("CHR(", _CHR, 10),
 )
 

@@ -58,9 +58,9 @@ class Session:
     def ahead(self, work: Callable[[], Any]) -> Callable[[], Any]:
         """Begin ``work``, which sends one statement; return what waits for its result.
 
-        The caller goes on once the statement is on its way, so that whatever it sends after that
-        comes after it. Done at once where the driver's connections are not for several threads
-        (PEP 249), or are used past SQLAlchemy.
+        The caller goes on once the statement is about to be sent. Before anything else is sent
+        over the connection its result must have been waited for. Done at once where the driver's
+        connections are not for several threads (PEP 249), or are used past SQLAlchemy.
         """
         dialect = self.context.dialect
         shared = getattr(dialect.dbapi, "threadsafety", 0) >= 2
