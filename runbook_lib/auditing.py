@@ -28,7 +28,7 @@ from runbook_lib.case import Case
 from runbook_lib.catalog import Catalog, split, without
 from runbook_lib.effects import Replay, RevisionReplay, ignoring
 from runbook_lib.findings import Finding, finding, gravity
-from runbook_lib.forensics import Audit, Comparison, Drift, RevisionVerdict, Target
+from runbook_lib.forensics import NOT_RUN, Audit, Comparison, Drift, RevisionVerdict, Target
 from runbook_lib.graph import Revision, RevisionGraph
 from runbook_lib.hypotheses import Trial
 from runbook_lib.inference import Inference
@@ -273,9 +273,11 @@ def _in_own_words(
     ):
         verdict = judged.get(new_ids.get(revision.file, ""))
         if verdict is None:
-            reason = _aside(seen) or "It could not be replayed: " + unreadable.get(
-                revision.file, "its file is not in the replayed tree"
+            aside = notices.aside(
+                seen.branch, proven=bool(seen.histories), undecided=seen.undecided
             )
+            why = unreadable.get(revision.file, "its file is not in the replayed tree")
+            reason = aside or f"{NOT_RUN}: {why}"
             own.append(_unjudged(revision, reason, revision.revision_id in seen.rows.ids))
         else:
             own.append(
@@ -287,16 +289,6 @@ def _in_own_words(
                 )
             )
     return tuple(own)
-
-
-def _aside(seen: Observations) -> str:
-    """Why revisions that load are not judged, or "": they are no part of the history."""
-    if seen.undecided:
-        return "Several histories exclude one another, and the schema proves none of them."
-    if seen.branch in ("heads", "head"):
-        return ""
-    why = ", which the schema proves" if seen.histories else ""
-    return f"It is not in the history of {seen.branch}{why}."
 
 
 def _unjudged(revision: Revision, reason: str, recorded: bool) -> RevisionVerdict:

@@ -61,14 +61,16 @@ def rows(validation: Validation | None, deployment: Deployment | None) -> str:
     return ""
 
 
-def tables(where: str, proofs: Sequence[TableProof]) -> str:
+def tables(where: str, proofs: Sequence[TableProof], *, versions: bool = True) -> str:
+    """Say which tables kept their rows; ``versions`` says that the version table is left out."""
     ordered = sorted(proofs, key=lambda item: (item.equal, item.table))
     shown = table(("Table", "Rows before", "Rows after", "Values"), [_table(i) for i in ordered])
     is_open = len(proofs) <= 12 or not ordered[0].equal
+    left_out = " The version table, which is meant to change, is left out." if versions else ""
     return (
         f"<p>{where}: {kept(proofs)}. Rows were counted, and all their values put into one "
-        "fingerprint, before and after, over the columns that both have. The version table, which "
-        "is meant to change, is left out.</p>\n" + fold("Table by table", shown, is_open=is_open)
+        f"fingerprint, before and after, over the columns that both have.{left_out}</p>\n"
+        + fold("Table by table", shown, is_open=is_open)
     )
 
 

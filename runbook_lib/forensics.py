@@ -14,6 +14,11 @@ Verdict = Literal["applied", "unrecorded", "phantom", "pending", "partial", "unk
 Implied = Literal["yes", "no", ""]
 DriftKind = Literal["missing", "extra", "changed"]
 
+FAILS = "It fails in the replay"
+NOT_RUN = "It could not be replayed"
+UNDECIDED = "Several histories exclude one another"
+ELSEWHERE = "It is not in the history of"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
@@ -55,6 +60,11 @@ class RevisionVerdict:
     touches_rows: bool
     seconds: float
     implied: Implied = ""
+
+    @property
+    def replayed(self) -> bool:
+        """Whether it was really run, to its end; else what it promises is not known."""
+        return not self.reason.startswith((FAILS, NOT_RUN, UNDECIDED, ELSEWHERE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

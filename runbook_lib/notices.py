@@ -12,7 +12,7 @@ from runbook_lib.branches import History
 from runbook_lib.catalog import split
 from runbook_lib.effects import Inferred
 from runbook_lib.findings import Finding, finding
-from runbook_lib.forensics import RevisionVerdict
+from runbook_lib.forensics import ELSEWHERE, UNDECIDED, RevisionVerdict
 from runbook_lib.graph import RevisionGraph
 
 
@@ -22,6 +22,15 @@ def of_histories(environment: str, histories: Sequence[History]) -> Iterable[Fin
         bases = ", ".join(item.base for item in histories)
         advice = branches.advice(environment, histories)
         yield finding("exclusive-bases", bases, branches.told(histories), advice)
+
+
+def aside(branch: str, *, proven: bool, undecided: bool) -> str:
+    """Say why revisions that load are not judged, or "": they are no part of the history."""
+    if undecided:
+        return f"{UNDECIDED}, and the schema proves none of them."
+    if branch in ("heads", "head"):
+        return ""
+    return f"{ELSEWHERE} {branch}{', which the schema proves' if proven else ''}."
 
 
 def of_baseline(

@@ -9,15 +9,17 @@ from runbook_lib.counting import count
 from runbook_lib.findings import Finding, grouped, told
 from runbook_lib.forensics import Audit, Evidence, Target
 from runbook_lib.pages import fold, table, took, word
-from runbook_lib.plan import Plan, Step, StepResult
+from runbook_lib.plan import Plan, Rehearsal, Step, StepResult
 from runbook_lib.promotion import Deployment
 from runbook_lib.validation import CheckResult, Validation
 
 
-def hands(by_hand: Sequence[str], run: bool) -> str:
-    """Who carried the run out; ``run`` says that its log tells of ``runbook run``."""
+def hands(by_hand: Sequence[str], run: bool, *, back: bool) -> str:
+    """Who carried the run out; ``run`` says that its log tells of a command, ``back`` of which."""
     if not by_hand and not run:
         return "by hand, and left behind before it was closed"
+    if not by_hand and back:
+        return "by <code>runbook rollback</code>"
     if not by_hand:
         return "by <code>runbook run</code>, notebook after notebook"
     return f"stepped through by hand: {escape(', '.join(by_hand))}; sealed afterwards"
@@ -37,7 +39,28 @@ def found(audit: Audit) -> str:
     return (
         f"{count(errors, 'error')} among {count(len(audit.findings), 'finding')}; "
         f"{count(wrong, 'object')} of the schema not as the heads promise"
+        + ("" if all(item.replayed for item in audit.revisions) else ", as far as that is known")
     )
+
+
+def how(audit: Audit) -> str:
+    """Say by what the verdicts are known, and which revisions promise what nobody knows."""
+    total, left = len(audit.revisions), [r.revision_id for r in audit.revisions if not r.replayed]
+    who = f"{total - len(left)} of {total} revisions were" if left else "every revision was"
+    named = escape(", ".join(left[:8])) + (f" and {len(left) - 8} others" if left[8:] else "")
+    others = f" Not run to its end, so that what it promises is not known: {named}." if left else ""
+    return (
+        f"<p>How we know: {who} really run, one by one, {_PLACES[audit.baseline_origin]}, and "
+        "what each did was compared with the database's own catalog. What the version table says "
+        f"played no part in it.{others}</p>\n"
+    )
+
+
+_PLACES = {
+    "empty": "in an empty database",
+    "given": "in a database that held only the given baseline",
+    "inferred": "in a database that held only a baseline, read off this very database",
+}
 
 
 def findings(audit: Audit) -> str:
@@ -75,6 +98,14 @@ def _seen(proof: Evidence) -> str:
     if proof.expected == proof.found:
         return f"{proof.object}: {proof.found}, as expected"
     return f"{proof.object}: expected {proof.expected}; found {proof.found}"
+
+
+def no_plan(rehearsal: Rehearsal | None) -> str:
+    """Say why there is no plan; ``rehearsal`` is None where the run did not come to one."""
+    if rehearsal is None:
+        return "The run ended before a plan was made."
+    why = "a repair was refused" if rehearsal.refused else "no repair could be proven"
+    return f"None: {why}, as the next section says."
 
 
 def steps(plan: Plan) -> str:

@@ -117,6 +117,8 @@ class _Page:
                 ("Database", passages.target(self.audit.target)),
                 ("Found", passages.found(self.audit)),
             ]
+        elif self.rollback:
+            facts += retreat.database(self.rollback)
         if self.plan:
             steps = f"{self.plan.strategy}, {count(len(self.plan.steps), 'step')}"
             facts.append(("Plan", f"{escape(steps)}, digest <code>{self.plan.digest}</code>"))
@@ -131,18 +133,20 @@ class _Page:
             times = self._times("applying", "applied") if wrote else "nothing"
             facts.append(("Written", f"{times}; {differ} afterwards"))
             facts.append(("Rows", f"{kept(self.deployment.tables)}."))
-        ways = (
-            [way.way for way in self.validation.ways_back if way.proven] if self.validation else []
-        )
-        if ways:
-            facts.append(("Way back", f"rehearsed on a copy: {escape(', '.join(ways))}"))
+        facts += self._ways()
         if self.rollback:
             when = self._times("rolling back", "rolled back") if self._went_back() else ""
-            facts += retreat.facts(self.rollback, when, database=not self.audit)
+            facts += retreat.facts(self.rollback, when)
         run = "started" in self.folder.happened
-        facts.append(("Carried out", passages.hands(by_hand, run)))
+        facts.append(("Carried out", passages.hands(by_hand, run, back=self._is_retreat)))
         facts += [("Note", escape(note)) for note in notes]
         return table(("", ""), facts, cards=False)
+
+    def _ways(self) -> list[tuple[str, str]]:
+        """The ways back that were proven, and are open from where the run ended."""
+        ways = self.validation.ways_back if self.validation else ()
+        found = [way.way for way in ways if way.proven and not retreat.shut(way, self._is_cut_off)]
+        return [("Way back", f"rehearsed on a copy: {escape(', '.join(found))}")] if found else []
 
     def _times(self, first: str, last: str) -> str:
         """When the target was written, from the run's events (UTC)."""
@@ -160,6 +164,23 @@ class _Page:
         known = self.rollback if last in ("rolling back", "rolled back") else self.deployment
         return "" if known or (last == "step failed" and self.rollback) else LEFT.get(last, "")
 
+    @property
+    def _untouched(self) -> str:
+        """That nothing was written to the target; "" where something was, or may have been."""
+        wrote = self.folder.last_write or (self.deployment and self.deployment.steps)
+        return "" if wrote or self._went_back() else "Nothing was written to the target."
+
+    @property
+    def _is_cut_off(self) -> bool:
+        """Whether the target was written to, and the plan's end was not reached."""
+        return "applying" in self.folder.happened and "applied" not in self.folder.happened
+
+    @property
+    def _is_retreat(self) -> bool:
+        """Whether the run is one of going back only."""
+        begun = {str(item.get("phase")) for item in self.folder.events() if "phase" in item}
+        return begun == {retreat.PHASE} or (self.audit is None and self.rollback is not None)
+
     def _went_back(self) -> str:
         """By which way the target was taken back; "" where it was not."""
         done = self.rollback
@@ -168,16 +189,12 @@ class _Page:
     # --- the questions ----------------------------------------------------------------------
 
     def _wrong(self) -> str:
+        if self.audit is None and self._is_retreat:
+            return retreat.origin(self.rollback) if self.rollback else missing(retreat.ENDED)
         if self.audit is None:
-            taken = retreat.origin(self.rollback) if self.rollback else ""
-            return taken or missing("The run ended before the audit.")
-        how = (
-            "<p>How we know: every revision was really run, one by one, in an empty database, and "
-            "what each did was compared with the database's own catalog. What the version table "
-            "says played no part in it.</p>\n"
-        )
+            return missing("The run ended before the audit.")
         return (
-            how
+            passages.how(self.audit)
             + passages.findings(self.audit)
             + passages.revisions(self.audit)
             + self._see(
@@ -187,10 +204,10 @@ class _Page:
         )
 
     def _planned(self) -> str:
-        back = retreat.planned(self.rollback) if self.rollback else ""
-        plan = self.plan
+        back, plan = retreat.planned(self.rollback) if self.rollback else "", self.plan
+        back += self._see(("90_rollback.html", "the way back, and what it loses")) if back else ""
         if plan is None:
-            return back or missing("No plan was made, or none could be proven.")
+            return back or missing(passages.no_plan(self.rehearsal))
         return back + (
             f"<p>Strategy {escape(plan.strategy)}, digest <code>{plan.digest}</code>."
             + (f" It may lose the data of {escape(', '.join(plan.loses))}." if plan.loses else "")
@@ -222,9 +239,10 @@ class _Page:
             f"<p>Refused: {names}. {escape(rehearsal.reason)}</p>" if rehearsal.refused else ""
         )
         told = table(("Strategy", "On the clone", "Took", "Steps"), rows) if rows else ""
-        return f"{back}{refused}{told}{passages.measured(self.validation)}" + self._see(
-            ("04_validation.html", "object by object, checks, rows, ways back")
-        )
+        proof = ("04_validation.html", "object by object, checks, rows, ways back")
+        if self.validation is None:
+            proof = ("03_cleanup.html", "what was tried, and why it was refused")
+        return f"{back}{refused}{told}{passages.measured(self.validation)}{self._see(proof)}"
 
     def _approved(self) -> str:
         told = ""
@@ -297,45 +315,27 @@ class _Page:
     def _balance(self) -> str:
         back = retreat.schema(self.rollback) if self.rollback else ""
         if self.audit is None and self.deployment is None:
-            return back or missing("Nothing was compared.")
+            return back or missing(self._untouched or "Nothing was compared.")
         return balance.schema(self.audit, self.deployment) + back
 
     def _rows(self) -> str:
         told = balance.rows(self.validation, self.deployment)
         if self.rollback and self.rollback.tables:
-            told += balance.tables("After going back, against the backup", self.rollback.tables)
-        return told or missing("No table was compared.")
+            told += balance.tables(
+                "After going back, against the backup",
+                self.rollback.tables,
+                versions=self.rollback.plan.way == "downgrade",
+            )
+        return told or missing(self._untouched or "No table was compared.")
 
     def _back(self) -> str:
-        ways = [
-            (
-                escape(way.way),
-                word("passed" if way.proven else "failed") + " " + escape(way.reason),
-                took(way.seconds),
-                f"<code>{escape(way.command)}</code>",
-            )
-            for way in (self.validation.ways_back if self.validation else ())
-        ]
-        told = table(("Way", "Rehearsed", "Took", "Command"), ways) if ways else ""
-        made = self.backup
+        told = missing(self._untouched) if self._untouched else ""
+        if self.validation:
+            told += retreat.ways(self.validation.ways_back, cut_off=self._is_cut_off)
         told += retreat.again(self.rollback) if self.rollback else ""
-        if made is None:
-            return told or missing("No backup was taken.")
-        files = [
-            (
-                f"<code>{escape(item.path)}</code>",
-                escape(item.kind),
-                f"{item.size:,}",
-                f"<code>{escape(item.sha256)}</code>",
-            )
-            for item in made.files
-        ]
-        return (
-            f"{told}<p>The backup was taken at {moment(made.taken_at)} and restored in "
-            f"{made.restore_seconds:.1f} s; the restored copy "
-            f"{'equals' if made.verified else 'does NOT equal'} the database.</p>"
-            + table(("Backup file", "Holds", "Bytes", "SHA-256"), files)
-        )
+        if self.backup:
+            return told + retreat.backup(self.backup)
+        return told if self._is_retreat else told + missing("No backup was taken.")
 
     def _proof(self) -> str:
         drawn = chart.bars([(item.seconds, item.status) for item in self.phases])

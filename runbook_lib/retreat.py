@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from runbook_lib import balance, passages
+from runbook_lib.backup import Backup
 from runbook_lib.going_back import Rollback
-from runbook_lib.pages import table
+from runbook_lib.pages import moment, table, took, word
+from runbook_lib.validation import WayBack
+
+PHASE = "90_rollback"
+ENDED = "This run was about going back, and ended before it proposed a way back."
+SHUT = (
+    "It was rehearsed from the plan's end, which this run did not reach: it is refused. Go back by "
+    "restore, or go on with the repair."
+)
 
 
-def facts(done: Rollback, when: str, *, database: bool) -> list[tuple[str, str]]:
+def database(done: Rollback) -> list[tuple[str, str]]:
+    """Which database is taken back."""
+    seen = done.plan.target
+    return [("Database", passages.target(seen))] if seen else []
+
+
+def facts(done: Rollback, when: str) -> list[tuple[str, str]]:
     """What is taken back, and what that loses; ``when`` it was done, "" in a dry run."""
-    seen, plan = done.plan.target, done.plan
-    told = [("Database", passages.target(seen))] if seen and database else []
-    told.append(("Deployment", f"that of run <code>{escape(plan.run)}</code>"))
+    plan = done.plan
+    told = [("Deployment", f"that of run <code>{escape(plan.run)}</code>")]
     if when:
         told.append(("Taken back", f"by {escape(plan.way)}, {when}"))
     lost = escape("; ".join(plan.loses)) or "nothing that was written since"
@@ -48,7 +63,13 @@ def _lost(done: Rollback) -> str:
 
 
 def rehearsed(done: Rollback) -> str:
-    return f"<p>The way back by {escape(done.plan.way)}: {escape(done.plan.rehearsed)}</p>"
+    """What the rehearsal of this way showed, in the run that deployed."""
+    run = escape(done.plan.run)
+    return (
+        f"<p>The way back by {escape(done.plan.way)}: {escape(done.plan.rehearsed)}</p>"
+        f'<p class="soft">Proof: <a href="../{run}/04_validation.html">04_validation.html of '
+        f"{run}</a></p>"
+    )
 
 
 def schema(done: Rollback) -> str:
@@ -75,5 +96,49 @@ def again(done: Rollback) -> str:
         )
     return (
         "<p>Going back is taken back by the repair only, from its beginning: "
-        f"<code>runbook run -e {name}</code></p>"
+        f"<code>runbook run -e {name}</code>. {FILES}</p>"
+    )
+
+
+FILES = (
+    "Revision files that the deployment wrote are not taken back: revert the repair.patch of its "
+    "run for the old tree."
+)
+
+
+def shut(way: WayBack, cut_off: bool) -> bool:
+    """Say whether a way that was rehearsed does not begin where the run ended."""
+    return cut_off and way.way == "downgrade"
+
+
+def ways(found: Sequence[WayBack], *, cut_off: bool) -> str:
+    """Every way back with what its rehearsal showed, and the command that takes it."""
+    rows = [
+        (
+            escape(way.way),
+            word("passed" if way.proven else "failed") + " " + escape(way.reason),
+            took(way.seconds),
+            escape(SHUT) if shut(way, cut_off) else f"<code>{escape(way.command)}</code>",
+        )
+        for way in found
+    ]
+    return table(("Way", "Rehearsed", "Took", "Command"), rows) if rows else ""
+
+
+def backup(made: Backup) -> str:
+    """The backup's files, and whether its restored copy is the database."""
+    rows = [
+        (
+            f"<code>{escape(item.path)}</code>",
+            escape(item.kind),
+            f"{item.size:,}",
+            f"<code>{escape(item.sha256)}</code>",
+        )
+        for item in made.files
+    ]
+    same = "equals" if made.verified else "does NOT equal"
+    return (
+        f"<p>The backup was taken at {moment(made.taken_at)} and restored in "
+        f"{made.restore_seconds:.1f} s; the restored copy {same} the database.</p>"
+        + table(("Backup file", "Holds", "Bytes", "SHA-256"), rows)
     )

@@ -9,7 +9,15 @@ from runbook_lib import inference, neighbours
 from runbook_lib.case import Case
 from runbook_lib.catalog import Catalog, describe, split
 from runbook_lib.effects import RevisionReplay
-from runbook_lib.forensics import Evidence, Executed, Implied, RevisionVerdict, Verdict
+from runbook_lib.forensics import (
+    FAILS,
+    NOT_RUN,
+    Evidence,
+    Executed,
+    Implied,
+    RevisionVerdict,
+    Verdict,
+)
 from runbook_lib.graph import Revision
 from runbook_lib.inference import Testimony
 
@@ -188,11 +196,11 @@ def _unknowable(
     revision: Revision, case: Case, run: RevisionReplay | None, said: Collection[Testimony]
 ) -> str:
     if run is None:
-        return "It could not be replayed: its file cannot be loaded."
+        return f"{NOT_RUN}: its file cannot be loaded."
     if run.status == "failed":
-        return f"It fails in the replay: {run.error.rstrip('.')}."
+        return f"{FAILS}: {run.error.rstrip('.')}."
     if run.status == "skipped":
-        return "It could not be replayed, because a revision that it builds on fails."
+        return f"{NOT_RUN}, because a revision that it builds on fails."
     if revision.revision_id in case.half_way:
         return _half_way(run, said)
     if revision.revision_id in case.baffling:

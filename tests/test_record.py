@@ -258,7 +258,7 @@ def test_what_a_run_did_not_reach_is_said(folder: RunFolder) -> None:
     page = shown(folder)
     for sentence in (
         "The run ended before the audit.",
-        "No plan was made",
+        "The run ended before a plan was made.",
         "Nobody: nothing was approved",
         "Nothing was changed on the target.",
         "No backup was taken.",

@@ -1,0 +1,112 @@
+"""The change record of runs that ended otherwise: refused, cut off, taken back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from test_record import APPROVAL as GIVEN
+from test_record import AUDIT, DEPLOYMENT, PHASES, STEPS, TABLES, VALIDATION, WAY, fill, shown
+from test_record import folder as folder
+
+from runbook_lib import record
+from runbook_lib.artifacts import to_json
+from runbook_lib.evidence import RunFolder
+from runbook_lib.forensics import FAILS
+from runbook_lib.going_back import Rollback
+from runbook_lib.plan import Rehearsal, StepResult
+from runbook_lib.scrub import Scrub
+
+UNTOUCHED = "Nothing was written to the target."
+DOWN = replace(
+    VALIDATION.ways_back[0], way="downgrade", command="runbook rollback -e production --to down"
+)
+
+
+def test_what_could_not_be_run_is_not_said_to_be_known(folder: RunFolder) -> None:
+    folder.write("02_audit", AUDIT)
+    page = shown(folder)
+    assert "How we know: every revision was really run, one by one, in an empty database" in page
+    assert "not as the heads promise " in page
+    failed = replace(AUDIT.revisions[0], executed="unknowable", reason=f"{FAILS}: no table t.")
+    later = replace(failed, revision_id="later", reason="It could not be replayed, because …")
+    known = replace(AUDIT.revisions[0], revision_id="known")
+    folder.write("02_audit", replace(AUDIT, revisions=(known, failed, later)))
+    page = shown(folder)
+    assert "1 of 3 revisions were really run" in page
+    assert "what it promises is not known: add_trading_models, later." in page
+    assert "not as the heads promise, as far as that is known" in page
+
+
+@pytest.mark.parametrize(
+    ("origin", "where"),
+    [
+        ("given", "in a database that held only the given baseline"),
+        ("inferred", "in a database that held only a baseline, read off this very database"),
+    ],
+)
+def test_a_baseline_is_no_empty_database(folder: RunFolder, origin: str, where: str) -> None:
+    folder.write("02_audit", replace(AUDIT, baseline_origin=origin))
+    assert where in shown(folder)
+    assert "in an empty database" not in shown(folder)
+
+
+@pytest.mark.parametrize(
+    ("codes", "why"), [(("hole",), "a repair was refused"), ((), "no repair could be proven")]
+)
+def test_a_refused_run_says_what_it_did_not_touch(
+    folder: RunFolder, codes: tuple[str, ...], why: str
+) -> None:
+    rehearsal = Rehearsal(
+        plan_digest="", proven=False, attempts=(), refused=codes, reason="Rows violate it."
+    )
+    folder.write("02_audit", AUDIT)
+    folder.write("03_cleanup", {"rehearsal": to_json(rehearsal)})
+    folder.write_text("03_cleanup.html", "tried")
+    page = record.write(folder, PHASES, "refused", Scrub()).read_text()
+    assert f"None: {why}, as the next section says." in page
+    tried = page.split('id="q3"')[1].split("<h2")[0]
+    assert 'href="03_cleanup.html"' in tried
+    for question in ("q7", "q8"):
+        assert UNTOUCHED in page.split(f'id="{question}"')[1].split("<h2")[0]
+
+
+@pytest.mark.parametrize("last", ["step failed", "applied"])
+def test_the_way_down_of_a_run_that_was_cut_off_is_shut(folder: RunFolder, last: str) -> None:
+    fill(folder)
+    folder.write("04_validation", replace(VALIDATION, ways_back=(DOWN, *VALIDATION.ways_back)))
+    failed = StepResult(title="Make the index", seconds=1, error="lock timeout")
+    folder.write("05_deployment", replace(DEPLOYMENT, steps=(*STEPS, failed), passed=False))
+    for event in ("started", "applying", last):
+        folder.append_event(event, "05_deployment")
+    page = shown(folder)
+    is_open = last == "applied"
+    assert (DOWN.command in page) is is_open
+    assert ("end, which this run did not reach: it is refused" in page) is not is_open
+    assert ("rehearsed on a copy: downgrade, restore" in page) is is_open
+    assert VALIDATION.ways_back[0].command in page
+    assert UNTOUCHED not in page
+
+
+def test_a_way_back_that_was_refused_is_no_run_without_an_audit(folder: RunFolder) -> None:
+    folder.append_event("started", "90_rollback")
+    page = shown(folder)
+    assert "about going back, and ended before it proposed a way back" in page
+    assert "Carried out by runbook rollback" in page
+    assert "The run ended before the audit." not in page
+    assert "No backup was taken." not in page
+
+
+def test_a_way_back_tells_what_it_compared_and_leaves(folder: RunFolder) -> None:
+    for event in ("started", "rolling back", "rolled back"):
+        folder.append_event(event, "90_rollback")
+    way = replace(WAY, target=AUDIT.target)
+    gone = Rollback(plan=way, approval=GIVEN, steps=STEPS, tables=TABLES, differences=0)
+    folder.write("90_rollback", gone)
+    page = shown(folder)
+    assert "The version table, which" not in page, "a restore brings the version table back, too"
+    assert "Revision files that the deployment wrote are not taken back" in page
+    assert f"04_validation.html of {WAY.run}" in page
+    assert page.index("tondeka , PostgreSQL") < page.index("by Ada Lovelace")
+    folder.write("90_rollback", replace(gone, plan=replace(way, way="downgrade")))
+    assert "The version table, which is meant to change, is left out." in shown(folder)
