@@ -18,6 +18,7 @@ STATUS: dict[str, ReplayStatus] = {
     "failed": "failed",
     "skipped": "skipped",
 }
+UNDONE = "It was rolled back when"
 LOST = "Alembic reported success, but its work was rolled back: no new connection sees it."
 
 
@@ -131,9 +132,7 @@ def _again(facts: Mapping[str, Event]) -> Literal["", "apart", "whole"]:
 def settled(run: Run) -> tuple[RevisionReplay, ...]:
     """Give revisions whose work is gone the status failed, so that nobody takes them for done."""
     cause = [item for item in run.revisions if item.error]
-    words = (
-        f"It was rolled back when {cause[0].revision_id} failed: {cause[0].error}" if cause else ""
-    )
+    words = f"{UNDONE} {cause[0].revision_id} failed: {cause[0].error}" if cause else ""
     gone = {**dict.fromkeys(run.rolled_back, words), **dict.fromkeys(run.lost, LOST)}
     return tuple(
         replace(item, status="failed", error=gone[item.revision_id])

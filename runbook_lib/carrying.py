@@ -14,6 +14,7 @@ import psycopg2
 
 from runbook_lib import edits, exclusion, postgres
 from runbook_lib.agent.wire import explain
+from runbook_lib.answers import UNDONE
 from runbook_lib.config import Environment
 from runbook_lib.dsn import Dsn, redact
 from runbook_lib.edits import FileEdit
@@ -64,7 +65,8 @@ def _timed(
         with pulse(stage.progress, lambda: title.partition(":")[0]):
             doers[step.kind](step, plan, stage)
     except (RunbookError, psycopg2.Error) as failure:
-        error = redact(explain(failure), [stage.dsn.password])
+        said = str(failure) if isinstance(failure, RunbookError) else explain(failure)
+        error = redact(said, [stage.dsn.password])
     return StepResult(title=title, seconds=round(time.monotonic() - start, 3), error=error)
 
 
@@ -151,10 +153,17 @@ def _run_revisions(step: Step, plan: Plan, stage: Stage) -> None:
 
 
 def _require_done(runs: Sequence[RevisionReplay], what: str) -> None:
-    """Raise RunbookError for the first revision that failed; ``what`` begins the sentence."""
+    """Raise RunbookError for the revision that failed, not for those that only went with it.
+
+    ``what`` begins the sentence.
+    """
     failed = [run for run in runs if run.status == "failed"]
-    if failed:
-        raise RunbookError(f"{what}{failed[0].revision_id} failed: {failed[0].error}")
+    gone = [run.revision_id for run in failed if run.error.startswith(UNDONE)]
+    cause = next((run for run in failed if run.revision_id not in gone), (*failed, None)[0])
+    if cause:
+        others = ", ".join(name for name in gone if name != cause.revision_id)
+        also = f"; rolled back with it: {others}" if others else ""
+        raise RunbookError(f"{what}{cause.revision_id} failed: {cause.error}{also}")
 
 
 _DOERS: dict[str, Doer] = {

@@ -262,7 +262,8 @@ def sentence(done: Deployment) -> str:
     """Say in one sentence what came of the deployment."""
     failed = [step for step in done.steps if step.error]
     if failed:
-        return f"Step failed and the rest was not run: {failed[0].title}: {failed[0].error}"
+        told = f"{failed[0].title}: {failed[0].error}".rstrip(".")
+        return f"A step failed, and none was run after it: {told}."
     bad = [check.name for check in done.checks if not check.passed]
     passed = f"{count(len(done.checks), 'check')} passed"
     return (

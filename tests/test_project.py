@@ -17,11 +17,12 @@ from typing import Any
 
 import psycopg2
 import pytest
+from test_record import DEPLOYMENT, PLAN
 
-from runbook_lib import postgres
+from runbook_lib import carrying, deployment, postgres
 from runbook_lib.answers import Run
 from runbook_lib.catalog import apply_changes, snapshot
-from runbook_lib.config import ProjectSettings
+from runbook_lib.config import Environment, ProjectSettings
 from runbook_lib.dsn import Dsn
 from runbook_lib.edits import FileEdit
 from runbook_lib.errors import (
@@ -31,6 +32,7 @@ from runbook_lib.errors import (
     SafetyError,
     UnreachableError,
 )
+from runbook_lib.plan import Step
 from runbook_lib.postgres import EmbeddedServer
 from runbook_lib.project import Project
 
@@ -428,6 +430,23 @@ def test_a_failed_upgrade_says_what_went_with_it(database: Dsn) -> None:
     assert tables(database) == set()
     assert {item.status for item in done[:-1]} == {"failed"}
     assert done[0].error.startswith("It was rolled back when n1 failed: division by zero")
+
+
+def test_a_step_that_failed_names_the_revision_that_failed(database: Dsn, tmp_path: Path) -> None:
+    """Not the first of those that went with it; and no class of ours."""
+    bad = new_revision(1, "eee5", "op.execute('SELECT 1/0')")
+    environment = Environment(
+        name="live", project=ProjectSettings(), folder=tmp_path, outputs=tmp_path
+    )
+    stage = carrying.Stage(
+        dsn=database, project=project("plain"), environment=environment, overlay=(bad,)
+    )
+    step = Step(kind="run-revisions", title="Upgrade")
+    (result,) = carrying.carry_out(replace(PLAN, steps=(step,)), stage)
+    assert result.error.startswith("n1 failed: division by zero")
+    assert "; rolled back with it: aaa1, " in result.error
+    told = deployment.sentence(replace(DEPLOYMENT, steps=(result,), passed=False))
+    assert told == f"A step failed, and none was run after it: Upgrade: {result.error}."
 
 
 def test_timeouts_hold_on_the_projects_connection(database: Dsn) -> None:
