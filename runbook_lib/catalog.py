@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal
 
@@ -180,6 +181,7 @@ def split(key: str) -> tuple[str, str]:
     return kind, name
 
 
+@lru_cache(maxsize=1 << 16)
 def parts(name: str) -> tuple[str, ...]:
     """Return the dot-separated parts of a name as spelled; dots within quotes do not separate."""
     found: list[str] = []

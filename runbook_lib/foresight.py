@@ -6,6 +6,7 @@ to what is there instead of what the replay had, and a renaming takes along what
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -16,25 +17,31 @@ from runbook_lib.effects import Replay, RevisionReplay
 
 RECKONED = 256  # histories at most,
 WORK = 500_000  # and as many as have so many objects together
+_GUARD = re.compile(r"\bIF\s+EXISTS\b", re.I)
 _NEEDED = ("table", "column", "view", "materialized_view", "type", "domain", "function", "schema")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreseen:
-    """What a history would make. ``odd`` are keys that it needs and has not, or has already."""
+    """What a history would make.
+
+    ``odd`` are keys that it needs and has not, or has already, with the revision that minds first.
+    """
 
     made: Catalog
-    odd: frozenset[str]
+    odd: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Act:
     """What one revision does: it removes, renames tables (former name by new), and changes.
 
-    ``removed`` are keys with the table that each is part of, or "".
+    ``removed`` are keys with the table that each is part of, or "". One that is ``guarded`` may
+    find that a table is gone already.
     """
 
     revision_id: str
+    guarded: bool
     removed: Mapping[str, str]
     moved: Mapping[str, str]
     changes: tuple[ObjectChange, ...]
@@ -59,28 +66,37 @@ class Foresight:
         return min(RECKONED, WORK // (size + 1))
 
     def of(self, chosen: Collection[str]) -> Foreseen:
-        objects, odd = dict(self._baseline), set[str]()
+        objects, odd = dict(self._baseline), dict[str, str]()
         for act in self._acts:
             if act.revision_id in chosen:
-                odd.update(_done(objects, act))
-        return Foreseen(made=Catalog(objects=objects), odd=frozenset(odd))
+                for key in _done(objects, act):
+                    odd.setdefault(key, act.revision_id)
+        return Foreseen(made=Catalog(objects=objects), odd=odd)
 
 
 def _act(run: RevisionReplay, before: Mapping[str, Aspects], after: Mapping[str, Aspects]) -> _Act:
-    """Tell a renaming as one: what it moves changes, instead of going and coming."""
+    """Tell a renaming as one: what it moves changes, instead of going and coming.
+
+    A table that it drops and makes anew goes with all that it had, whatever that was.
+    """
     moved = moves.renamings(run)
     was = {change.object: change.before for change in run.changes}
     become = {change.object: change.after for change in run.changes if change.after is not None}
-    gone = {change.object for change in run.changes if change.after is None}
+    gone = {change.object: change.before or {} for change in run.changes if change.after is None}
     for new, old in moved.items():
         taken = {key: before[key] for key in _belonging(before, old)}
-        gone -= taken.keys()
+        gone = {key: aspects for key, aspects in gone.items() if key not in taken}
         was |= dict.fromkeys(taken)
         was |= {moves.renamed(k, old, new): moves.respelled(v, old, new) for k, v in taken.items()}
         become |= {key: after[key] for key in _belonging(after, old)}
+    for table in moves.made_anew(run, before, after):
+        gone |= {key: before[key] for key in _belonging(before, table)}
+        was |= dict.fromkeys(gone)
+        become |= {key: after[key] for key in _belonging(after, table)}
     return _Act(
         revision_id=run.revision_id,
-        removed={key: table_of(key, was[key]) for key in sorted(gone)},
+        guarded=any(map(_GUARD.search, run.statements)),
+        removed={key: table_of(key, gone[key]) for key in sorted(gone)},
         moved=moved,
         changes=tuple(
             ObjectChange(object=key, before=was.get(key), after=become[key])
@@ -93,8 +109,10 @@ def _done(objects: dict[str, Aspects], act: _Act) -> Iterator[str]:
     """Do to ``objects`` what the revision does; give the keys at which it would fail."""
     tables = {split(key)[1] for key in act.removed if key.startswith("table:")}
     for key, owner in act.removed.items():
-        if key not in objects and split(key)[0] in _NEEDED and table_of(key) not in tables:
-            yield key
+        if key not in objects and split(key)[0] in _NEEDED:
+            needed = not act.guarded if split(key)[1] in tables else table_of(key) not in tables
+            if needed:
+                yield key
         if owner not in tables or table_of(key, objects.get(key)) in tables:
             objects.pop(key, None)
     for table in tables:

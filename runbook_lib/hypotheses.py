@@ -76,14 +76,18 @@ def _otherwise(
     tried: _Tried,
     base: frozenset[str],
 ) -> Explanation | None:
-    """Ask where nothing is odd whether other revisions would make the same, and the same names."""
-    lines = suspects.replicable(near.case, judged)
-    if not lines or all(verdict.executed != "no" for verdict in judged.values()):
+    """Ask where nothing is odd whether other revisions would make the same, and the same names.
+
+    Where nothing seems to lack, only those are worth a trial that surely would.
+    """
+    lacking = any(verdict.executed == "no" for verdict in judged.values())
+    if not lacking and not suspects.repeated(near.case, judged):
         return None
+    lines = suspects.replicable(near.case, judged)
     reckoning = Reckoning(near)
     right = (one for one in (base, base | near.begun) if not reckoning.wrong(one, forgiving=True))
     first = next(right, None)
-    others = reckoning.others(first, lines) if first is not None else []
+    others = reckoning.others(first, lines, hopeful=lacking) if lines and first is not None else []
     if first is None or not others:
         return None
     tried.run(first)

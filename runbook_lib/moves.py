@@ -20,6 +20,8 @@ _TOLD = re.compile(
     re.I,
 )
 
+_ANEW = re.compile(rf"\b(DROP|CREATE)\s+TABLE\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?{_NAME}", re.I)
+
 
 def renamings(run: RevisionReplay) -> dict[str, str]:
     """Return the tables that a run renames, perhaps adding columns: the former name by the new.
@@ -48,6 +50,29 @@ def _told(text: str, come: Collection[str]) -> Iterator[tuple[str, str]]:
             wanted = (_spelled(after), first) if schemas else (place, _spelled(after))
             if (place, bare) == wanted and old not in come:
                 yield old, new
+
+
+def made_anew(
+    run: RevisionReplay, before: Collection[str], after: Collection[str]
+) -> frozenset[str]:
+    """Return the tables, there ``before`` and ``after``, that its statements drop and create."""
+    told = [found for text in run.statements for found in _ANEW.findall(text)]
+    if len({word.upper() for word, _ in told}) < 2:
+        return frozenset()
+    tables = {split(key)[1] for key in before if key.startswith("table:") and key in after}
+    dropped, found = set[str](), set[str]()
+    for word, name in told:
+        named = {table for table in tables if _is_named(table, name)}
+        if word.upper() == "DROP":
+            dropped |= named
+        else:
+            found |= named & dropped
+    return frozenset(found)
+
+
+def _is_named(table: str, name: str) -> bool:
+    said = [_spelled(part) for part in parts(name)]
+    return list(parts(table))[-len(said) :] == said
 
 
 def _spelled(part: str) -> str:

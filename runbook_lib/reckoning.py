@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from heapq import heappop, heappush
 
 from runbook_lib import suspects
 from runbook_lib.catalog import table_of
-from runbook_lib.foresight import Foreseen, Foresight, nearest
+from runbook_lib.foresight import Foresight, nearest
 from runbook_lib.kinship import Kinship
 from runbook_lib.nearness import Nearness
 
@@ -25,7 +25,8 @@ class Reckoning:
         runs = near.case.runs.items()
         self._texts = {name: suspects.hint(run) for name, run in runs if suspects.minds(run)}
         self._idle = {name for name, run in runs if suspects.idle(run)}
-        self._foreseen: dict[frozenset[str], Foreseen] = {}
+        self._order = {name: number for number, (name, _) in enumerate(runs)}
+        self._known: dict[tuple[frozenset[str], bool], Mapping[str, int]] = {}
 
     def nearest(
         self, base: frozenset[str], suspected: frozenset[str], *, forgiving: bool
@@ -44,14 +45,25 @@ class Reckoning:
 
     def making(self, base: frozenset[str]) -> list[frozenset[str]]:
         """Return histories that may make exactly the live schema, whoever has to differ for it."""
-        return self._solved(base, [base], forgiving=False)
+        return self._solved(base, [base], forgiving=False, hopeful=True)
 
-    def others(self, chosen: frozenset[str], told: Collection[str]) -> list[frozenset[str]]:
-        """Return histories that may make the same as ``chosen``, and differ in one of ``told``."""
-        return self._solved(chosen, [chosen ^ {name} for name in sorted(told)], forgiving=True)
+    def others(
+        self, chosen: frozenset[str], told: Collection[str], *, hopeful: bool = True
+    ) -> list[frozenset[str]]:
+        """Return histories that may make the same as ``chosen``, and differ in one of ``told``.
+
+        Unless ``hopeful``, only those that should whatever the ones do that asked.
+        """
+        starts = [chosen ^ {name} for name in sorted(told)]
+        return self._solved(chosen, starts, forgiving=True, hopeful=hopeful)
 
     def _solved(
-        self, base: frozenset[str], starts: Iterable[frozenset[str]], *, forgiving: bool
+        self,
+        base: frozenset[str],
+        starts: Iterable[frozenset[str]],
+        *,
+        forgiving: bool,
+        hopeful: bool,
     ) -> list[frozenset[str]]:
         """Put right one wrong object after the other, by whoever may be behind it.
 
@@ -64,8 +76,9 @@ class Reckoning:
         def reckon(histories: Iterable[frozenset[str]]) -> None:
             for one in histories:
                 if one not in known and len(known) < most:
-                    sure = self.wrong(one, forgiving=forgiving)
-                    hoped = sure and self.wrong(one, forgiving=forgiving, hopeful=True)
+                    sure = hoped = self.wrong(one, forgiving=forgiving)
+                    if sure and hopeful:
+                        hoped = self.wrong(one, forgiving=forgiving, hopeful=True)
                     known[one] = sure, hoped
                     heappush(todo, (len(hoped or sure), len(one ^ base), len(known), one))
 
@@ -85,20 +98,31 @@ class Reckoning:
         """Return what should be other than it is, but for what nobody can foresee.
 
         One that was idle found its work done in the replay. One that asked may do something else;
-        to be ``hopeful`` about it is worth it where nothing is forgiven.
+        to be ``hopeful`` about it is worth it where nothing is forgiven. What a revision lacks,
+        only itself or one before it may have made.
         """
-        if chosen not in self._foreseen:
-            self._foreseen[chosen] = self._foresight.of(chosen)
-        foreseen = self._foreseen[chosen]
-        apart = self._near.apart(foreseen.made, chosen if forgiving else None)
-        keys = foreseen.odd | {change.object for change in apart}
         asked = self._texts.keys() if hopeful else self._idle
-        told = [self._texts[name] for name in chosen & asked]
+        told = [(self._order[name], self._texts[name]) for name in chosen & asked]
         return frozenset(
             key
-            for key in keys
-            if not any(self._named(key, text) or (hopeful and not text) for text in told)
+            for key, when in self._apart(chosen, forgiving=forgiving).items()
+            if not any(
+                self._named(key, text) or (hopeful and not text)
+                for ran, text in told
+                if ran <= when
+            )
         )
+
+    def _apart(self, chosen: frozenset[str], *, forgiving: bool) -> Mapping[str, int]:
+        """Return what should be other than it is, and until when somebody may have made it so."""
+        if (chosen, forgiving) not in self._known:
+            foreseen = self._foresight.of(chosen)
+            apart = self._near.apart(foreseen.made, chosen if forgiving else None)
+            self._known[chosen, forgiving] = {
+                **{change.object: len(self._order) for change in apart},
+                **{key: self._order[name] for key, name in foreseen.odd.items()},
+            }
+        return self._known[chosen, forgiving]
 
     def _behind(self, keys: Collection[str]) -> frozenset[str]:
         idle = {

@@ -264,15 +264,31 @@ def replaceable(case: Case, judged: Mapping[str, RevisionVerdict]) -> frozenset[
 def replicable(case: Case, judged: Mapping[str, RevisionVerdict]) -> frozenset[str]:
     """Return who is said to have run or not, and might be wrongly: its work can come about twice.
 
-    It looks before it acts, or writes what some revision takes away.
+    It looks before it acts, or writes what some revision takes away, or it is ``repeated``.
     """
     taken = {c.object for run in case.replay.revisions for c in run.changes if c.after is None}
+    return repeated(case, judged) | {
+        run.revision_id
+        for run in _told(case, judged)
+        if minds(run) or not taken.isdisjoint(change.object for change in run.changes)
+    }
+
+
+def repeated(case: Case, judged: Mapping[str, RevisionVerdict]) -> frozenset[str]:
+    """Return who is said to have run or not, and made what one names that found its work done."""
+    texts = [hint(run) for run in case.replay.revisions if idle(run)]
     return frozenset(
         run.revision_id
-        for run in case.replay.revisions
-        if run.revision_id in judged and judged[run.revision_id].executed in ("yes", "no")
-        if minds(run) or not taken.isdisjoint(change.object for change in run.changes)
+        for run in _told(case, judged)
+        for change in run.changes
+        if any(named(change.object, table_of(change.object, change.after), one) for one in texts)
     )
+
+
+def _told(case: Case, judged: Mapping[str, RevisionVerdict]) -> Iterator[RevisionReplay]:
+    for run in case.replay.revisions:
+        if run.revision_id in judged and judged[run.revision_id].executed in ("yes", "no"):
+            yield run
 
 
 def _told_by(run: RevisionReplay, verdict: RevisionVerdict) -> _Later:
