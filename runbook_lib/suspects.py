@@ -348,8 +348,16 @@ _GUARD = re.compile(r"\bIF\s+(NOT\s+)?EXISTS\b", re.I)
 
 
 def named(key: str, owner: str, text: str) -> bool:
-    """Whether a text names an object and its table, if any; what it puts together it need not."""
-    names = {bare(split(key)[1]), "" if _COMPOSED.search(text) else bare(owner)} - {""}
+    """Whether a text names an object and its table, if any; what it puts together it need not.
+
+    A key or sequence has a name of the server's own, if none is given.
+    """
+    kind, name = split(key)
+    table = bare(owner)
+    given = not (
+        kind in ("constraint", "sequence") and table and bare(name).startswith(f"{table}_")
+    )
+    names = {bare(name) if given else table, "" if _COMPOSED.search(text) else table} - {""}
     return all(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in names)
 
 
