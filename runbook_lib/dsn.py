@@ -46,6 +46,11 @@ class Dsn:
             )
         if not url.database:
             raise ConfigurationError("The database address names no database.", "Add /DATABASE.")
+        if "@" in (url.host or ""):  # what follows it would be shown as the host
+            raise ConfigurationError(
+                "The password in the database address has an @ that is not percent-encoded.",
+                "Write %40 in place of every @ but the last, which stands before the host.",
+            )
         return cls(url.set(drivername="postgresql"))
 
     @property
@@ -65,11 +70,11 @@ class Dsn:
 
     @property
     def user(self) -> str:
-        return self.url.username or ""
+        return self.url.username or self.options.get("user", "")
 
     @property
     def password(self) -> str:
-        return self.url.password or ""
+        return self.url.password or self.options.get("password", "")
 
     @property
     def options(self) -> dict[str, str]:
@@ -147,12 +152,15 @@ COMMON_WORDS = frozenset(
 _SEPARATORS = "@:/?#"
 
 
-def secret_forms(secret: str, names: Iterable[str] = ()) -> tuple[str, ...]:
+def secret_forms(
+    secret: str, names: Iterable[str] = (), *, fragments: bool = True
+) -> tuple[str, ...]:
     """Return every form in which ``secret`` may appear in a text, the longest first.
 
-    Raw, backwards, in rot13, percent-encoded in the usual fashions, as JSON, HTML, Python and libpq
-    escape it, in hexadecimal, base64 and base85 at each alignment, and, since drivers print
-    fragments of a badly escaped address, what stands before and after each of ``@ : / ? #``.
+    Raw, backwards, in rot13, percent-encoded in the usual fashions up to three times, as JSON,
+    HTML, Python and libpq escape it, in hexadecimal, base64 and base85 at each alignment, and,
+    since drivers print ``fragments`` of a badly escaped address, what stands before and after each
+    of ``@ : / ? #``.
 
     A secret that ``is_weak`` would be found everywhere: of those only the forms that show it as a
     password are given, such as ``:word@`` and ``password=word``.
@@ -163,7 +171,8 @@ def secret_forms(secret: str, names: Iterable[str] = ()) -> tuple[str, ...]:
     if is_weak(secret, names):
         return _in_place(secret)
     forms = _escaped(secret) | _encoded(secret.encode())
-    forms |= {part for part in _fragments(secret) if part.casefold() not in lawful}
+    if fragments:
+        forms |= {part for part in _fragments(secret) if part.casefold() not in lawful}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
@@ -231,6 +240,8 @@ _KEYS = ("password", "PASSWORD", "Password", "passwd", "PASSWD", "pwd", "PWD")
 
 def _escaped(secret: str) -> set[str]:
     percent = {quote(secret, safe=safe) for safe in ("", "/", " +")} | {quote_plus(secret)}
+    percent |= {quote(form, safe="") for form in percent}
+    percent |= {quote(form, safe="") for form in percent}
     percent |= {re.sub("%[0-9A-F]{2}", lambda m: m[0].lower(), form) for form in percent}
     plain = {secret, repr(secret)[1:-1], html.escape(secret), html.escape(secret, quote=False)}
     plain |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
@@ -240,7 +251,7 @@ def _escaped(secret: str) -> set[str]:
     plain |= {secret[::-1], codecs.encode(secret, "rot13")}
     raw = secret.encode()
     hexed = {raw.hex(), raw.hex().upper(), raw.hex(":"), raw.hex(" "), raw.hex(" ", 2)}
-    hexed |= {raw.hex(" ", -2), str(list(raw))[1:-1]}
+    hexed |= {raw.hex(" ", -2), str(list(raw))[1:-1], str([ord(letter) for letter in secret])[1:-1]}
     return percent | plain | hexed
 
 
@@ -320,6 +331,18 @@ def mask(text: str, forms: Iterable[str]) -> str:
     for form in sorted(forms, key=lambda item: (-len(item), item)):
         text = text.replace(form, _masked(form))
     return _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
+
+
+def mask_parts(text: str, parts: Iterable[str]) -> str:
+    """Return ``text`` with every stretch masked that is made of ``parts``, which may overlap."""
+    covered = {
+        place
+        for part in parts
+        for found in re.finditer(f"(?={re.escape(part)})", text)
+        for place in range(found.start(), found.start() + len(part))
+    }
+    kept = (letter if place not in covered else "\0" for place, letter in enumerate(text))
+    return re.sub("\0+", MASK, "".join(kept)) if covered else text
 
 
 def _masked(form: str) -> str:

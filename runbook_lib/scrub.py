@@ -21,9 +21,18 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
-from runbook_lib import views
+from runbook_lib import passfile, views
 from runbook_lib.config import Environment, load_environment
-from runbook_lib.dsn import Dsn, folded_forms, halves, is_weak, mask, secret_forms, solid_forms
+from runbook_lib.dsn import (
+    Dsn,
+    folded_forms,
+    halves,
+    is_weak,
+    mask,
+    mask_parts,
+    secret_forms,
+    solid_forms,
+)
 from runbook_lib.errors import ConfigurationError, RunbookError
 from runbook_lib.ordinary import ordinary
 
@@ -44,8 +53,7 @@ class Scrub:
     that no ordinary text has, so that they are looked for across broken lines too, and ``pieces``
     those that are long enough to be put together from items and adjacent strings; ``folded`` are
     the secrets that are looked for in capital and small letters alike; ``halves`` are parts of long
-    secrets that are looked for and not masked; ``weak`` says
-    that there is a secret which is looked for only where it is shown as one.
+    secrets; ``weak`` says that there is a secret which is looked for only where it is shown as one.
     """
 
     forms: tuple[str, ...] = field(default=(), repr=False)
@@ -65,7 +73,7 @@ class Scrub:
         return _clean(self, text, markup)
 
     def _clean(self, text: str, markup: bool) -> str:
-        if not any(form in text for form in self.forms) and self.leaks(text):
+        if "\x1b" in text and self.leaks(text):
             text = views.ANSI.sub("", text)
         names = dict(self.places)
 
@@ -73,10 +81,14 @@ class Scrub:
             name = names.get(found[0], "<cell>")
             return html.escape(name) if markup else name
 
-        text = _CELL_FILE.sub(placeholder, mask(text, self.forms))
+        text = _CELL_FILE.sub(placeholder, self._masked(text))
         if any(path in text for path, _ in self.places):
             text = _path_pattern(self.places).sub(placeholder, text)
         return _HOME.sub(html.escape("<home>") if markup else "<home>", text)
+
+    def _masked(self, text: str) -> str:
+        text = mask(text, self.forms)
+        return mask_parts(text, self.halves) if any(part in text for part in self.halves) else text
 
     def clean_data(self, value: Any, *, markup: bool = False) -> Any:
         """Return nested mappings and sequences of JSON data with every text cleaned."""
@@ -138,14 +150,15 @@ def scrub_for(environment: Environment) -> Scrub:
         dsn = None
     names = (dsn.user, dsn.database, dsn.host, environment.name) if dsn else (environment.name,)
     own = [*_dsn_secrets(dsn), *_settings_secrets(environment)] if dsn else []
-    words = ordinary(own, environment.project_root)
+    named = tuple(_named_secrets())
+    words = ordinary([*own, *named], environment.project_root)
     places = (
         (environment.project_root, "<project>"),
         (environment.folder, "<project>"),
         (environment.outputs, "<outputs>"),
         (environment.state_folder, "<state>"),
     )
-    return _build([*own, *_variable_secrets()], (*names, *words), places)
+    return _build([*own, *_variable_secrets()], (*names, *words), places, named)
 
 
 def scrub_for_parameters(parameters: Mapping[str, Any]) -> Scrub:
@@ -154,20 +167,28 @@ def scrub_for_parameters(parameters: Mapping[str, Any]) -> Scrub:
         name, config = str(parameters.get("environment", "")), str(parameters.get("config", ""))
         return scrub_for(load_environment(name, config))
     except RunbookError:
-        return _build(list(_variable_secrets()), (), ((Path.cwd(), "<project>"),))
+        places = ((Path.cwd(), "<project>"),)
+        return _build(list(_variable_secrets()), (), places, tuple(_named_secrets()))
 
 
 def _build(
-    secrets: Iterable[str], names: Iterable[str], places: Iterable[tuple[Path, str]]
+    secrets: Iterable[str],
+    names: Iterable[str],
+    places: Iterable[tuple[Path, str]],
+    named: Iterable[str] = (),
 ) -> Scrub:
+    """``named`` are secrets by their variable's name only: no fragment of those is looked for."""
     known = tuple(names)
-    given = {unicodedata.normalize(way, s) for s in secrets if s for way in ("NFC", "NFD")}
+    given = _composed(secrets)
+    others = {secret for secret in _composed(named) - given if not is_weak(secret, known)}
     forms = {form for secret in given for form in secret_forms(secret, known)}
-    solid = {views.joined(form) for secret in given for form in solid_forms(secret, known)}
+    forms |= {form for secret in others for form in secret_forms(secret, known, fragments=False)}
+    every = given | others
+    solid = {views.joined(form) for secret in every for form in solid_forms(secret, known)}
     pieces = {piece for form in solid if len(piece := views.unbroken(form)) >= 10}
     return Scrub(
-        folded=tuple(sorted({form for secret in given for form in folded_forms(secret, known)})),
-        halves=tuple(sorted({half for secret in given for half in halves(secret, known)})),
+        folded=tuple(sorted({form for secret in every for form in folded_forms(secret, known)})),
+        halves=tuple(sorted({half for secret in every for half in halves(secret, known)})),
         pieces=tuple(sorted(pieces)),
         forms=tuple(sorted(forms, key=lambda form: (-len(form), form))),
         solid=tuple(sorted(solid)),
@@ -176,10 +197,16 @@ def _build(
     )
 
 
+def _composed(secrets: Iterable[str]) -> set[str]:
+    """Letters with marks may be one character or two."""
+    return {unicodedata.normalize(way, s) for s in secrets if s for way in ("NFC", "NFD")}
+
+
 def _dsn_secrets(dsn: Dsn | None) -> Iterator[str]:
     if dsn is not None:
         yield dsn.password
         yield from (value for key, value in dsn.options.items() if _SECRET_NAME.search(key))
+        yield from passfile.passwords(dsn)
 
 
 def _settings_secrets(environment: Environment) -> Iterator[str]:
@@ -200,6 +227,13 @@ def _variable_secrets() -> Iterator[str]:
                 yield Dsn.parse(value).password
             except ConfigurationError:
                 continue
+
+
+def _named_secrets() -> Iterator[str]:
+    """Values of variables that are named as secrets, where they are no path, address or switch."""
+    for key, value in os.environ.items():
+        if _SECRET_NAME.search(key) and "://" not in value and not os.path.exists(value):
+            yield value
 
 
 def _machine_places() -> Iterator[tuple[Path, str]]:

@@ -206,8 +206,8 @@ def _require_no_secret(folder: RunFolder, scrub: Scrub) -> None:
         raise SafetyError(
             f"A secret of the environment {folder.environment} stands in "
             f"{'; '.join(map(str, leaks))} of the run {folder.name}, so it is not sealed.",
-            "Take it out of what the cell prints, delete the file, change the secret if anybody "
-            "may have seen it, and run again.",
+            "Take it out of where it comes from (what a cell prints, a comment or a default in the "
+            "database), change it if anybody may have seen it, delete these files, and run again.",
         )
 
 

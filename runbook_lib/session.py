@@ -19,6 +19,7 @@ from runbook_lib.errors import GateError
 from runbook_lib.evidence import RUNNER_VARIABLE, PhaseResult, PhaseStatus, RunFolder
 from runbook_lib.postgres import Scratch
 from runbook_lib.project import Project
+from runbook_lib.scrub import scrub_for
 
 T = TypeVar("T")
 
@@ -175,7 +176,7 @@ class Phase:
         result = PhaseResult(
             phase=self.name,
             status=status,
-            sentence=sentence,
+            sentence=scrub_for(self.environment).clean(sentence),
             seconds=round(time.monotonic() - self.started, 3),
             exit_code=code,
         )

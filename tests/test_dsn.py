@@ -72,12 +72,30 @@ def test_an_address_never_shows_its_password() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["mysql://u:hunter22@h/db", "postgresql://u:hunter22@h", "hunter22"]
+    "text",
+    [
+        *("mysql://u:hunter22@h/db", "postgresql://u:hunter22@h", "hunter22"),
+        "postgresql://u:Xk9@hunter22@db.example/app",  # what follows the first @ is no host
+    ],
 )
 def test_a_wrong_address_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Dsn.parse(text)
     assert "hunter22" not in str(caught.value)
+
+
+def test_a_password_in_the_query_is_one() -> None:
+    dsn = Dsn.parse(f"postgresql:///wallet?host=db&user=app&password={quote(SECRET, safe='')}")
+    assert (dsn.user, dsn.password) == ("app", SECRET)
+    assert dsn.redacted == f"postgresql://app:{MASK}@db:5432/wallet"
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_what_is_encoded_again_is_masked_whole(times: int) -> None:
+    form = SECRET
+    for _ in range(times):
+        form = quote(form, safe="")
+    assert redact(f"next={form}&x", [SECRET]) == f"next={MASK}&x"
 
 
 def test_a_socket_address_is_shown_without_its_folder() -> None:

@@ -42,6 +42,7 @@ from runbook_lib.evidence import PhaseResult, RunFolder, locked
 from runbook_lib.files import atomic_write
 from runbook_lib.scrub import scrub_for
 from runbook_lib.seal import Sealed, seal
+from runbook_lib.session import Phase
 from runbook_lib.verification import VerifyResult, verify
 
 SECRET = "Tr0ub4dor&3@x/y"
@@ -496,6 +497,55 @@ class TestSecrets:
         folder.write_text("02_audit.html", f"<b>{SECRET[:5]}</b><i>{SECRET[5:9]}</i>{SECRET[9:]}")
         with pytest.raises(SafetyError, match=r"02_audit\.html"):
             seal(folder, verdict="failed", phases=[], scrub=scrub_for(environment))
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("cut: ub4dor&3@x… and ub4dor&3@x", "cut: ***… and ***"),
+            ('at "b4dor&3@x/y"', 'at "***"'),
+            ("\x1b[1mTr0ub4\x1b[0mdor&3@x/y, of x/y", "***, of x/y"),
+        ],
+    )
+    def test_a_part_is_masked_before_it_is_written(
+        self, environment: Environment, text: str, shown: str
+    ) -> None:
+        scrub = scrub_for(environment)
+        assert scrub.clean(text) == shown
+        assert not scrub.leaks(scrub.clean(text))
+
+    def test_what_a_phase_concludes_is_cleaned(self, environment: Environment) -> None:
+        """A finding may quote what the database holds, such as a comment."""
+        folder = RunFolder.open(environment)
+        phase = Phase(name="02_audit", environment=environment, folder=folder)
+        phase.conclude(DONE, f"drift: found 'log in with {SECRET}'")
+        told = folder.read("02_audit.result", PhaseResult).sentence
+        assert told == "drift: found 'log in with ***'"
+
+    def test_passwords_that_libpq_reads_by_itself_are_known(
+        self, environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("WALLET_URL", "postgresql://app@db/wallet?service=live")
+        (tmp_path / "pgpass").write_text(
+            "# a comment\nother:*:*:app:N0t-of-this-one\n*:5432:wallet:app:Gr33n\\:hat\\\\99!\n"
+        )
+        (tmp_path / "services").write_text("[live]\nhost=db\npassword=L0ng=winter=night\n")
+        monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pgpass"))
+        monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+        scrub = scrub_for(environment)
+        assert scrub.clean("is Gr33n:hat\\99! or L0ng=winter=night") == "is *** or ***"
+        assert not scrub.leaks("N0t-of-this-one")
+
+    @pytest.mark.parametrize("variable", ["DB_PASSWORD", "APP_SECRET_KEY", "CI_JOB_TOKEN"])
+    def test_a_variable_that_is_named_as_a_secret_is_one(
+        self, environment: Environment, monkeypatch: pytest.MonkeyPatch, variable: str
+    ) -> None:
+        monkeypatch.setenv(variable, "rosebud:sled/1941")
+        scrub = scrub_for(environment)
+        assert scrub.clean("it is rosebud:sled/1941") == "it is ***"
+        assert scrub.clean("no rosebud and no sled") == "no rosebud and no sled"
+        for other in ("https://auth.example.com", str(environment.folder), "false", "staging"):
+            monkeypatch.setenv(variable, other)
+            assert not scrub_for(environment).leaks(f"https {other} auth.example.com")
 
     def test_a_dump_in_custom_format_is_not_searched(self, environment: Environment) -> None:
         folder = RunFolder.open(environment)
