@@ -20,6 +20,7 @@ from runbook_lib.errors import RunbookError
 from runbook_lib.plan import Plan, StepResult
 from runbook_lib.project import Project
 from runbook_lib.rehearsal import Bench
+from runbook_lib.scrub import Scrub, scrub_for
 from runbook_lib.survival import compare_rows
 from runbook_lib.validation import CheckResult, Validation, WayBack
 
@@ -32,10 +33,11 @@ def run_checks(
     """Run the application checks against ``dsn``; those with ``on_target = false`` stay off it."""
     due = [check for check in environment.checks if check.on_target or not on_target]
     with ThreadPoolExecutor(max_workers=4) as workers:
-        return tuple(workers.map(lambda check: _timed_check(check, project, dsn), due))
+        scrub = scrub_for(environment)
+        return tuple(workers.map(lambda check: _timed_check(check, project, dsn, scrub), due))
 
 
-def _timed_check(check: Check, project: Project, dsn: Dsn) -> CheckResult:
+def _timed_check(check: Check, project: Project, dsn: Dsn, scrub: Scrub) -> CheckResult:
     start = time.monotonic()
     try:
         passed, output = _run_check(check, project, dsn)
@@ -45,8 +47,16 @@ def _timed_check(check: Check, project: Project, dsn: Dsn) -> CheckResult:
         name=check.name,
         passed=passed,
         seconds=round(time.monotonic() - start, 3),
-        output=redact(output, [dsn.password])[-2000:],
+        output=_told(redact(scrub.clean(output), [dsn.password]), scrub),
     )
+
+
+def _told(output: str, scrub: Scrub) -> str:
+    """The end of what a check printed; nothing of it where a secret is left that has no mask.
+
+    It is in no hand of ours, and a run that changed the target has to be sealed.
+    """
+    return "(withheld, because it shows a secret)" if scrub.leaks(output) else output[-2000:]
 
 
 def _run_check(check: Check, project: Project, dsn: Dsn) -> tuple[bool, str]:

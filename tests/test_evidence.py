@@ -23,6 +23,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -35,11 +36,14 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from runbook_lib import proving
 from runbook_lib.artifacts import digest
-from runbook_lib.config import Environment, ProjectSettings
+from runbook_lib.config import Check, Environment, ProjectSettings
+from runbook_lib.dsn import Dsn
 from runbook_lib.errors import GateError, RunbookError, SafetyError
 from runbook_lib.evidence import PhaseResult, RunFolder, locked
 from runbook_lib.files import atomic_write
+from runbook_lib.project import Project
 from runbook_lib.scrub import scrub_for
 from runbook_lib.seal import Sealed, seal
 from runbook_lib.session import Phase
@@ -520,6 +524,23 @@ class TestSecrets:
         phase.conclude(DONE, f"drift: found 'log in with {SECRET}'")
         told = folder.read("02_audit.result", PhaseResult).sentence
         assert told == "drift: found 'log in with ***'"
+
+    @pytest.mark.parametrize(
+        ("said", "told"),
+        [
+            ("'log in with ' || secret", "returned 'log in with ***'"),
+            ("string_to_array(secret, NULL)", "(withheld, because it shows a secret)"),
+        ],
+    )
+    def test_what_a_check_prints_never_keeps_a_run_from_its_seal(
+        self, environment: Environment, database: Dsn, said: str, told: str
+    ) -> None:
+        """The target may be changed by then."""
+        sql = f"SELECT {said} FROM (SELECT '{SECRET}'::text AS secret) AS s"
+        checked = replace(environment, checks=(Check(name="talks", sql=sql),))
+        project = Project(ProjectSettings(), environment.folder)
+        (result,) = proving.run_checks(checked, project, database)
+        assert (result.passed, result.output) == (True, told)
 
     def test_passwords_that_libpq_reads_by_itself_are_known(
         self, environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
