@@ -14,7 +14,8 @@ from runbook_lib.artifacts import Artifact
 from runbook_lib.backup import Backup
 from runbook_lib.counting import count, differing
 from runbook_lib.errors import RunbookError
-from runbook_lib.evidence import LEFT, PhaseResult, RunFolder
+from runbook_lib.evidence import PhaseResult, RunFolder
+from runbook_lib.extent import Extent
 from runbook_lib.forensics import Audit
 from runbook_lib.going_back import Rollback
 from runbook_lib.pages import frame, missing, moment, table, took, word
@@ -125,27 +126,27 @@ class _Page:
         for given in (self.approval, self.rollback.approval if self.rollback else None):
             if given and not (given is self.approval and self.plan and not self.plan.steps):
                 facts.append(("Approved", f"by {escape(given.by)}, {moment(given.at)}"))
-        if self._left():
-            facts.append(("Written", f"<b>{self._left()}</b>"))
+        if self.extent.left:
+            facts.append(("Written", f"<b>{self.extent.left}</b>"))
         if self.deployment:
             differ = f"{differing(self.deployment.differences)} from what the heads promise"
-            wrote = self.deployment.steps or self._left()
+            wrote = self.deployment.steps or self.extent.left
             times = self._times("applying", "applied") if wrote else "nothing"
             facts.append(("Written", f"{times}; {differ} afterwards"))
             facts.append(("Rows", f"{kept(self.deployment.tables)}."))
         facts += self._ways()
         if self.rollback:
-            when = self._times("rolling back", "rolled back") if self._went_back() else ""
+            when = self._times("rolling back", "rolled back") if self.extent.went_back else ""
             facts += retreat.facts(self.rollback, when)
         run = "started" in self.folder.happened
-        facts.append(("Carried out", passages.hands(by_hand, run, back=self._is_retreat)))
+        facts.append(("Carried out", passages.hands(by_hand, run, back=self.extent.is_retreat)))
         facts += [("Note", escape(note)) for note in notes]
         return table(("", ""), facts, cards=False)
 
     def _ways(self) -> list[tuple[str, str]]:
         """The ways back that were proven, and are open from where the run ended."""
         ways = self.validation.ways_back if self.validation else ()
-        found = [way.way for way in ways if way.proven and not retreat.shut(way, self._is_cut_off)]
+        found = [way.way for way in ways if way.proven and not self.extent.closed(way)]
         return [("Way back", f"rehearsed on a copy: {escape(', '.join(found))}")] if found else []
 
     def _times(self, first: str, last: str) -> str:
@@ -158,38 +159,21 @@ class _Page:
             f"from {moment(begun)} to {moment(ended) if ended else 'an end that was not recorded'}"
         )
 
-    def _left(self) -> str:
-        """What a write that was cut off may have left on the target; "" where it was read back."""
-        last = self.folder.last_write
-        known = self.rollback if last in ("rolling back", "rolled back") else self.deployment
-        return "" if known or (last == "step failed" and self.rollback) else LEFT.get(last, "")
-
     @property
-    def _untouched(self) -> str:
-        """That nothing was written to the target; "" where something was, or may have been."""
-        wrote = self.folder.last_write or (self.deployment and self.deployment.steps)
-        return "" if wrote or self._went_back() else "Nothing was written to the target."
-
-    @property
-    def _is_cut_off(self) -> bool:
-        """Whether the target was written to, and the plan's end was not reached."""
-        return "applying" in self.folder.happened and "applied" not in self.folder.happened
-
-    @property
-    def _is_retreat(self) -> bool:
-        """Whether the run is one of going back only."""
-        begun = {str(item.get("phase")) for item in self.folder.events() if "phase" in item}
-        return begun == {retreat.PHASE} or (self.audit is None and self.rollback is not None)
-
-    def _went_back(self) -> str:
-        """By which way the target was taken back; "" where it was not."""
-        done = self.rollback
-        return done.plan.way if done is not None and done.approval is not None else ""
+    def extent(self) -> Extent:
+        """How far the run came on the target."""
+        return Extent(
+            folder=self.folder,
+            plan=self.plan,
+            deployment=self.deployment,
+            rollback=self.rollback,
+            final=self.verdict in MEANINGS,
+        )
 
     # --- the questions ----------------------------------------------------------------------
 
     def _wrong(self) -> str:
-        if self.audit is None and self._is_retreat:
+        if self.audit is None and self.extent.is_retreat:
             return retreat.origin(self.rollback) if self.rollback else missing(retreat.ENDED)
         if self.audit is None:
             return missing("The run ended before the audit.")
@@ -266,9 +250,9 @@ class _Page:
 
     def _done(self) -> str:
         told = (
-            *([f"<p><b>{self._left()}</b></p>{self._cut_off()}"] if self._left() else ()),
+            *([f"<p><b>{self.extent.left}</b></p>{self._cut_off()}"] if self.extent.left else ()),
             *([self._deployed(self.deployment)] if self.deployment else ()),
-            *([self._taken_back(self.rollback)] if self.rollback and self._went_back() else ()),
+            *([self._taken_back(self.rollback)] if self.rollback and self.extent.went_back else ()),
         )
         return "".join(told) or missing("Nothing was changed on the target.")
 
@@ -315,27 +299,29 @@ class _Page:
     def _balance(self) -> str:
         back = retreat.schema(self.rollback) if self.rollback else ""
         if self.audit is None and self.deployment is None:
-            return back or missing(self._untouched or "Nothing was compared.")
+            return back or missing(self.extent.untouched or "Nothing was compared.")
         return balance.schema(self.audit, self.deployment) + back
 
     def _rows(self) -> str:
-        told = balance.rows(self.validation, self.deployment)
+        unread = "On the target no table was compared: it was not read back."
+        told = missing(unread) if self.extent.left else ""
+        told += balance.rows(self.validation, self.deployment)
         if self.rollback and self.rollback.tables:
             told += balance.tables(
                 "After going back, against the backup",
                 self.rollback.tables,
                 versions=self.rollback.plan.way == "downgrade",
             )
-        return told or missing(self._untouched or "No table was compared.")
+        return told or missing(self.extent.untouched or "No table was compared.")
 
     def _back(self) -> str:
-        told = missing(self._untouched) if self._untouched else ""
+        told = missing(self.extent.untouched) if self.extent.untouched else ""
         if self.validation:
-            told += retreat.ways(self.validation.ways_back, cut_off=self._is_cut_off)
+            told += retreat.ways(self.validation.ways_back, self.extent)
         told += retreat.again(self.rollback) if self.rollback else ""
         if self.backup:
             return told + retreat.backup(self.backup)
-        return told if self._is_retreat else told + missing("No backup was taken.")
+        return told if self.extent.is_retreat else told + missing("No backup was taken.")
 
     def _proof(self) -> str:
         drawn = chart.bars([(item.seconds, item.status) for item in self.phases])

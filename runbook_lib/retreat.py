@@ -7,16 +7,12 @@ from html import escape
 
 from runbook_lib import balance, passages
 from runbook_lib.backup import Backup
+from runbook_lib.extent import Extent
 from runbook_lib.going_back import Rollback
 from runbook_lib.pages import moment, table, took, word
 from runbook_lib.validation import WayBack
 
-PHASE = "90_rollback"
 ENDED = "This run was about going back, and ended before it proposed a way back."
-SHUT = (
-    "It was rehearsed from the plan's end, which this run did not reach: it is refused. Go back by "
-    "restore, or go on with the repair."
-)
 
 
 def database(done: Rollback) -> list[tuple[str, str]]:
@@ -106,19 +102,14 @@ FILES = (
 )
 
 
-def shut(way: WayBack, cut_off: bool) -> bool:
-    """Say whether a way that was rehearsed does not begin where the run ended."""
-    return cut_off and way.way == "downgrade"
-
-
-def ways(found: Sequence[WayBack], *, cut_off: bool) -> str:
+def ways(found: Sequence[WayBack], extent: Extent) -> str:
     """Every way back with what its rehearsal showed, and the command that takes it."""
     rows = [
         (
             escape(way.way),
             word("passed" if way.proven else "failed") + " " + escape(way.reason),
             took(way.seconds),
-            escape(SHUT) if shut(way, cut_off) else f"<code>{escape(way.command)}</code>",
+            escape(extent.closed(way)) or f"<code>{escape(way.command)}</code>",
         )
         for way in found
     ]

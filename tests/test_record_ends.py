@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from test_record import APPROVAL as GIVEN
-from test_record import AUDIT, DEPLOYMENT, PHASES, STEPS, TABLES, VALIDATION, WAY, fill, shown
+from test_record import AUDIT, DEPLOYMENT, PHASES, PLAN, STEPS, TABLES, VALIDATION, WAY, fill, shown
 from test_record import folder as folder
 
 from runbook_lib import record
@@ -86,6 +86,38 @@ def test_the_way_down_of_a_run_that_was_cut_off_is_shut(folder: RunFolder, last:
     assert ("rehearsed on a copy: downgrade, restore" in page) is is_open
     assert VALIDATION.ways_back[0].command in page
     assert UNTOUCHED not in page
+
+
+@pytest.mark.parametrize("verdict", ["healthy", "failed", "waits"])
+def test_a_run_that_wrote_nothing_names_no_command_that_takes_back_another(
+    folder: RunFolder, verdict: str
+) -> None:
+    """\"runbook rollback\" takes back the newest run that deployed, whichever that is."""
+    fill(folder)
+    (folder.path / "05_deployment.json").unlink()
+    if verdict == "healthy":
+        for event in ("started", "applying", "applied"):
+            folder.append_event(event, "05_deployment")
+        folder.write("plan", replace(PLAN, steps=(), strategy="nothing-to-do"))
+        folder.write("05_deployment", replace(DEPLOYMENT, steps=()))
+    page = record.write(folder, PHASES, verdict, Scrub()).read_text()
+    back = page.split('id="q8"')[1].split("<h2")[0]
+    assert UNTOUCHED in back
+    is_open = verdict == "waits"  # the plan may still be applied
+    assert (VALIDATION.ways_back[0].command in back) is is_open
+    assert ("there is nothing of it to take back" in back) is not is_open
+    assert ("rehearsed on a copy: restore" in page) is is_open
+
+
+def test_a_write_that_was_not_read_back_leaves_the_rows_open(folder: RunFolder) -> None:
+    fill(folder)
+    (folder.path / "05_deployment.json").unlink()
+    for event in ("started", "applying", "applied"):
+        folder.append_event(event, "05_deployment")
+    page = record.write(folder, PHASES, "interrupted", Scrub()).read_text()
+    rows = page.split('id="q7"')[1].split("<h2")[0]
+    assert "On the target no table was compared" in rows
+    assert "On the clone" in rows
 
 
 def test_a_way_back_that_was_refused_is_no_run_without_an_audit(folder: RunFolder) -> None:
