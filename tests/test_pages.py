@@ -155,9 +155,15 @@ def test_every_page_of_a_run_is_whole_fits_and_can_be_read_by_all(
     for path in found:
         page = viewer.open(path)
         assert page.locator("h1").count() == 1
+        assert page.evaluate(BROKEN) == [], "what is printed is broken between words"
         viewer.require_fit()
         viewer.require_accessible()
     viewer.require_quiet()
+
+
+BROKEN = """() => [...document.querySelectorAll("main pre")]
+  .filter((item) => getComputedStyle(item).wordBreak === "break-all")
+  .map((item) => item.innerText)"""
 
 
 def test_on_a_phone_what_matters_is_read_without_scrolling_sideways(

@@ -243,7 +243,7 @@ def drift(items: Sequence[Drift]) -> Display:
 def listing(items: Sequence[str], caption: str, empty: str) -> Display:
     """A plain numbered list, one item a row."""
     rows = [(Cell(str(number), number=True), clean(item)) for number, item in enumerate(items, 1)]
-    return table(caption, ("", "what"), rows, empty=empty)
+    return table(caption, ("#", "what"), rows, empty=empty)
 
 
 def duration(value: float) -> Cell:
