@@ -86,9 +86,17 @@ def seal_run(
 def _clock_notes(folder: RunFolder) -> tuple[str, ...]:
     """The log's lines stand in the order in which things happened, whatever the clock said."""
     told = [str(event.get("at", "")) for event in folder.events()]
-    if all(early <= late for early, late in pairwise(told)):
-        return ()
-    return ("The clock went back during this run: go by the order of events.jsonl, not by times.",)
+    notes = []
+    if any(early > late for early, late in pairwise(told)):
+        notes.append(
+            "The clock went back during this run: go by the order of events.jsonl, not by times."
+        )
+    if told and folder.ahead_of(told[0]):
+        notes.append(
+            "The clock was behind the run before, whose name this one's goes on from: go by the "
+            "chain of digests, not by times."
+        )
+    return tuple(notes)
 
 
 def maybe(folder: RunFolder, name: str, cls: type[T]) -> T | None:

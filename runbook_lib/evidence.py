@@ -46,6 +46,7 @@ LEFT = {
 """What the last event that tells of a write to the target may have left there."""
 RUNNER_VARIABLE = "RUNBOOK_RUNNER_PID"
 _STAMP = "%Y%m%dT%H%M%SZ"
+_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 
 PhaseStatus = Literal["passed", "failed", "approval-needed", "refused", "interrupted"]
@@ -70,7 +71,7 @@ def now() -> str:
 
 def moment(time: datetime) -> str:
     """Return a time in UTC as every artifact and event writes it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.strftime(_MOMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,14 @@ class RunFolder:
     @property
     def environment(self) -> str:
         return self.path.parent.name
+
+    def ahead_of(self, at: str) -> bool:
+        """Say whether the time in the run's name is later than ``at``, an event's, by a minute."""
+        try:
+            begun = datetime.strptime(at, _MOMENT)
+            return datetime.strptime(self.name[:16], _STAMP) - begun > timedelta(minutes=1)
+        except ValueError:
+            return False
 
     @property
     def sealed(self) -> bool:

@@ -280,6 +280,15 @@ def test_a_clock_that_went_back_is_noted_and_the_chain_holds(environment: Enviro
     assert all(result.ok for result in verify(environment.outputs))
 
 
+def test_a_clock_that_was_behind_the_run_before_is_noted(environment: Environment) -> None:
+    ahead = environment.outputs / "staging" / "20990101T000000Z-abcdef"
+    ahead.mkdir(parents=True)
+    folder = RunFolder.open(environment, "new")
+    assert folder.name > ahead.name, "the order of names is the order of runs"
+    sealed = seal_run(folder, "failed", Scrub())
+    assert ["behind the run before" in note for note in sealed.record.notes] == [True]
+
+
 def test_the_log_may_be_torn_or_strange(environment: Environment) -> None:
     folder = RunFolder.open(environment, "new")
     with (folder.path / "events.jsonl").open("ab") as stream:
