@@ -215,7 +215,7 @@ def verify(
     as_json: bool,
 ) -> None:
     """Re-compute every digest of the archive and its chains; works offline."""
-    from runbook_lib import verification
+    from runbook_lib import index, verification
 
     folder = Path(outputs) if outputs else _outputs(config)
     results = verification.verify(folder, environment, run_name, key, expect)
@@ -224,6 +224,8 @@ def verify(
     else:
         for result in results:
             click.echo(f"{'✓' if result.ok else '✗'} {result.sentence}")
+        if doubt := index.doubt(folder):
+            click.echo(doubt)
         if not all(result.ok for result in results):
             for line in verification.advice(results, folder, environment):
                 click.echo(line)

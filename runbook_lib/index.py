@@ -15,6 +15,7 @@ from runbook_lib.seal import Sealed, sealed_runs
 FILE = "index.html"
 _HEADS = ("Run", "Verdict", "Started (UTC)", "Errors found", "Plan", "Approved by", "Phases")
 SHOWN = chart.LAST  # runs of an environment that are not folded: those of its trend
+_BODY = b"</style>"  # what the page says comes after how it looks
 # Where a run's first question is answered: the pages' own headings.
 GRAPH = "#Revision-graph"
 DIFFERENCES = "#Objects-that-differ-from-what-the-heads-promise"
@@ -23,12 +24,29 @@ PLAN = "#The-plan-that-was-proven"
 
 def write(outputs: Path) -> Path:
     """Write ``outputs/index.html``: every environment's runs, the newest first."""
+    atomic_write(outputs / FILE, _page(outputs))
+    return outputs / FILE
+
+
+def doubt(outputs: Path) -> str:
+    """Say that the page is not what the runs make, or "": no seal names it, and people read it."""
+    try:
+        found = (outputs / FILE).read_bytes()
+    except OSError:
+        return ""
+    if found.partition(_BODY)[2] == _page(outputs).partition(_BODY)[2]:
+        return ""
+    return (
+        f"! {FILE} is not the page that these runs make now: it was changed, or another version "
+        "made it. Go by the runs' own pages; the next run makes it anew."
+    )
+
+
+def _page(outputs: Path) -> bytes:
     homes = sorted(item for item in outputs.iterdir() if item.is_dir())
     archive = {home.name: sealed_runs(home) for home in homes}
     left = {home.name: _others(home, archive[home.name]) for home in homes}
-    page = render({name: runs for name, runs in archive.items() if runs or left[name]}, left)
-    atomic_write(outputs / FILE, page.encode())
-    return outputs / FILE
+    return render({n: runs for n, runs in archive.items() if runs or left[n]}, left).encode()
 
 
 def _others(home: Path, runs: Sequence[Sealed]) -> list[RunFolder]:

@@ -297,6 +297,18 @@ def test_the_log_may_be_torn_or_strange(environment: Environment) -> None:
     assert json.loads(json.dumps(folder.events()))
 
 
+def test_a_page_of_all_runs_that_they_do_not_make_is_told(
+    environment: Environment, runs: list[Sealed]
+) -> None:
+    call = ["verify", "--outputs", str(environment.outputs)]
+    page = index.write(environment.outputs)
+    assert "index.html" not in CliRunner().invoke(cli.main, call).output
+    page.write_text(page.read_text().replace("repaired", "healthy"))
+    told = CliRunner().invoke(cli.main, call)
+    assert told.exit_code == 0, "another version may have made it, and no seal names it"
+    assert "! index.html is not the page that these runs make now" in told.output
+
+
 def test_a_seal_is_read_as_it_was_written(runs: list[Sealed]) -> None:
     assert read_sealed(runs[0].folder) == runs[0]
 
