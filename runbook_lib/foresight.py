@@ -85,7 +85,8 @@ def _act(run: RevisionReplay, before: Mapping[str, Aspects], after: Mapping[str,
     gone = {change.object: change.before or {} for change in run.changes if change.after is None}
     for new, old in moved.items():
         taken = {key: before[key] for key in _belonging(before, old)}
-        gone = {key: aspects for key, aspects in gone.items() if key not in taken}
+        moving = {key for key in taken if moves.renamed(key, old, new) in after}
+        gone = {key: aspects for key, aspects in gone.items() if key not in moving}
         was |= dict.fromkeys(taken)
         was |= {moves.renamed(k, old, new): moves.respelled(v, old, new) for k, v in taken.items()}
         become |= {key: after[key] for key in _belonging(after, old)}

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from test_auditing import observe
 from test_inference import EMPTY, catalog, replay_of, said, table
+from trees import graph
 
 from runbook_lib.auditing import Conclusions, Observations, build_audit, conclude
 from runbook_lib.catalog import Catalog
@@ -46,6 +47,14 @@ def renamed(name: str) -> dict[str, dict[str, str]]:
 
 def autocommit(replay: Replay, *names: str) -> Replay:
     runs = tuple(replace(run, autocommit=run.revision_id in names) for run in replay.revisions)
+    return replace(replay, revisions=runs)
+
+
+def saying(replay: Replay, name: str, *statements: str) -> Replay:
+    runs = tuple(
+        replace(run, statements=statements) if run.revision_id == name else run
+        for run in replay.revisions
+    )
     return replace(replay, revisions=runs)
 
 
@@ -130,6 +139,26 @@ def test_dropping_a_table_drops_what_was_renamed_before() -> None:
     new = {"table:public.v": {}}
     replay = replay_of(catalog(table(a="int")), catalog(table(b="int")), catalog(new))
     assert said(replay, catalog(new)).get("r1", {True}) == {True}
+
+
+def test_column_that_goes_while_its_table_is_renamed_is_not_expected_to_stay() -> None:
+    """r2 to r5 add columns, which r6 drops in the table that it renames; r7 left a hole."""
+    columns: dict[str, str] = {"a": "int"}
+    added = [catalog(table(**(columns := {**columns, name: "int"}))) for name in "bcde"]
+    left = catalog(other(a="int"))
+    hole, last = {"table:public.v": {}}, {"table:public.w": {}}
+    more = [catalog({**left.objects, **hole}), catalog({**left.objects, **hole, **last})]
+    replay = saying(
+        replay_of(catalog(table(a="int")), *added, left, *more), "r6", "ALTER TABLE t RENAME TO u"
+    )
+    names = tuple(f"r{number}" for number in range(1, 9))
+    line = graph(*zip(names, (None, *names), strict=False))
+    live, ran = catalog({**left.objects, **last}), tuple(name for name in names if name != "r7")
+    trials = Trials({ran: live})
+    found = drawn(observe(live, replay=replay, graph=line, loadable=line), trials)
+    assert trials.asked[0] == ran
+    assert found.verdicts["r7"].executed == "no"
+    assert not found.drift
 
 
 class TestAutocommit:
