@@ -254,6 +254,16 @@ def test_a_node_of_the_graph_leads_to_its_row(run: Path, long_audit: Path, desk:
     desk.require_quiet()
 
 
+def test_a_notebook_prints_a_result_and_its_mark_on_one_line(run: Path, desk: Viewer) -> None:
+    page = desk.open(run / "05_deployment.html")
+    page.emulate_media(media="print")
+    assert set(page.locator("td", has_text="✓ done").evaluate_all(WRAPS)) == {"nowrap"}
+    assert set(page.locator("td", has_text="schema unchanged").evaluate_all(WRAPS)) == {"normal"}
+
+
+WRAPS = "(items) => items.map((item) => getComputedStyle(item).whiteSpace)"
+
+
 def test_the_change_record_prints_whole(run: Path, desk: Viewer) -> None:
     page = desk.open(run / "record.html")
     folded = page.locator("details:not([open]) > :not(summary)").first
