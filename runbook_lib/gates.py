@@ -75,7 +75,8 @@ def checklist(facts: Facts) -> tuple[ChecklistItem, ...]:
             "Nothing changed since the audit",
             not facts.stale,
             facts.stale or "schema, version rows and tree are as they were audited",
-            f"The plan is stale. Run: runbook run -e {facts.environment.name}",
+            f"The plan is stale. Run: runbook run -e {facts.environment.name}; in JupyterLab: 00 "
+            "to 04 once more.",
         ),
         _staging_item(facts),
     )

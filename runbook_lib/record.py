@@ -192,7 +192,7 @@ class _Page:
         back += self._see(("90_rollback.html", "the way back, and what it loses")) if back else ""
         if plan is None:
             return back or missing(passages.no_plan(self.rehearsal))
-        return back + (
+        return (
             f"<p>Strategy {escape(plan.strategy)}, digest <code>{plan.digest}</code>."
             + (f" It may lose the data of {escape(', '.join(plan.loses))}." if plan.loses else "")
             + "</p>\n"
@@ -202,6 +202,7 @@ class _Page:
                 ("plan.json", "what the digest is of"),
                 ("repair.patch", "the file edits"),
             )
+            + back
         )
 
     def _rehearsed(self) -> str:
@@ -226,7 +227,7 @@ class _Page:
         proof = ("04_validation.html", "object by object, checks, rows, ways back")
         if self.validation is None:
             proof = ("03_cleanup.html", "what was tried, and why it was refused")
-        return f"{back}{refused}{told}{passages.measured(self.validation)}{self._see(proof)}"
+        return f"{refused}{told}{passages.measured(self.validation)}{self._see(proof)}{back}"
 
     def _approved(self) -> str:
         told = ""

@@ -28,7 +28,7 @@ def facts(done: Rollback, when: str) -> list[tuple[str, str]]:
     if when:
         told.append(("Taken back", f"by {escape(plan.way)}, {when}"))
     lost = escape("; ".join(plan.loses)) or "nothing that was written since"
-    return [*told, ("Lost" if when else "Would be lost", lost)]
+    return [*told, ("Lost" if when else "Going back would lose", lost)]
 
 
 def origin(done: Rollback) -> str:

@@ -295,7 +295,11 @@ def test_a_way_back_that_was_taken_is_told(folder: RunFolder) -> None:
     way = WAY
     folder.write("90_rollback", Rollback(plan=way, approval=None, steps=()))
     dry = shown(folder)
-    for told in ("Nothing was changed on the target.", "Would be lost", "Nobody: nothing was"):
+    for told in (
+        "Nothing was changed on the target.",
+        "Going back would lose",
+        "Nobody: nothing was",
+    ):
         assert told in dry
     assert f"--way restore --approve {way.digest} --by NAME" in dry
     for event in ("started", "rolling back", "rolled back"):

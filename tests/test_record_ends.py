@@ -142,3 +142,11 @@ def test_a_way_back_tells_what_it_compared_and_leaves(folder: RunFolder) -> None
     assert page.index("tondeka , PostgreSQL") < page.index("by Ada Lovelace")
     folder.write("90_rollback", replace(gone, plan=replace(way, way="downgrade")))
     assert "The version table, which is meant to change, is left out." in shown(folder)
+
+
+def test_a_dry_run_of_the_way_back_is_told_after_what_it_would_take_back(folder: RunFolder) -> None:
+    fill(folder)
+    folder.write("90_rollback", Rollback(plan=WAY, approval=None, steps=()))
+    page = shown(folder)
+    assert page.index(f"digest {PLAN.digest}") < page.index(f"digest {WAY.digest}")
+    assert page.index("two tables are missing") < page.index("The way back by restore: proven")
