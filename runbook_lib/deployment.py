@@ -265,7 +265,7 @@ def sentence(done: Deployment) -> str:
         told = f"{failed[0].title}: {failed[0].error}".rstrip(".")
         return f"A step failed, and none was run after it: {told}."
     bad = [check.name for check in done.checks if not check.passed]
-    passed = f"{count(len(done.checks), 'check')} passed"
+    passed = f"{count(len(done.checks), 'check')} passed" if done.checks else "no check configured"
     return (
         f"{count(len(done.steps), 'step')} applied; {differing(done.differences)}; "
         f"{kept(done.tables)}; "

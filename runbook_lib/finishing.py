@@ -76,14 +76,8 @@ def _cleanup(done: Cleanup) -> Ending:
 
 
 def _validation(done: Validation) -> Ending:
-    objects = sum(item.status in ("equal", "renamed") for item in done.comparisons)
-    checks = sum(check.passed for check in done.checks)
     ways = [way.way for way in done.ways_back if way.proven]
-    sentence = (
-        f"{objects} of {len(done.comparisons)} objects as promised, {checks} of "
-        f"{len(done.checks)} application checks passed, ways back proven: "
-        f"{', '.join(ways) or 'none'}."
-    )
+    sentence = f"{done.told}, ways back proven: {', '.join(ways) or 'none'}."
     if done.passed:
         return _passed(sentence)
     return _failed(

@@ -308,15 +308,14 @@ class _Page:
         told = missing(unread) if self.extent.left else ""
         told += balance.rows(self.validation, self.deployment)
         if self.rollback and self.rollback.tables:
-            told += balance.tables(
-                "After going back, against the backup",
-                self.rollback.tables,
-                versions=self.rollback.plan.way == "downgrade",
-            )
+            where = "After going back, against the backup"
+            told += balance.tables(where, self.rollback.tables, versions=False)
         return told or missing(self.extent.untouched or "No table was compared.")
 
     def _back(self) -> str:
         told = missing(self.extent.untouched) if self.extent.untouched else ""
+        if told and self.validation and not self.extent.final:
+            told += "<p>Once the plan is applied, these are the ways back:</p>"
         if self.validation:
             told += retreat.ways(self.validation.ways_back, self.extent)
         told += retreat.again(self.rollback) if self.rollback else ""

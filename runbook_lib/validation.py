@@ -43,3 +43,13 @@ class Validation(Artifact):
     tables: tuple[TableProof, ...]
     ways_back: tuple[WayBack, ...]
     passed: bool
+
+    @property
+    def told(self) -> str:
+        """How many objects and application checks were as they should be, in words."""
+        objects = sum(item.status in ("equal", "renamed") for item in self.comparisons)
+        good = sum(check.passed for check in self.checks)
+        checks = f"{good} of {len(self.checks)} application checks passed"
+        return f"{objects} of {len(self.comparisons)} objects as promised, " + (
+            checks if self.checks else "no application check is configured"
+        )
