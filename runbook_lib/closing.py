@@ -15,7 +15,7 @@ from runbook_lib.config import Environment
 from runbook_lib.errors import GateError, RunbookError, SafetyError
 from runbook_lib.evidence import PhaseResult, RunFolder
 from runbook_lib.forensics import Audit
-from runbook_lib.going_back import Rollback
+from runbook_lib.going_back import GONE, Rollback
 from runbook_lib.plan import Plan
 from runbook_lib.promotion import Approval
 from runbook_lib.scrub import Scrub, scrub_for
@@ -64,7 +64,7 @@ def seal_run(
     plan, audit, back = (
         maybe(folder, "plan", Plan),
         _audit(folder),
-        maybe(folder, ROLLBACK, Rollback),
+        maybe(folder, ROLLBACK, Rollback) or maybe(folder, GONE, Rollback),
     )
     seen = plan or audit or (back.plan if back else None)
     return seal(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from runbook_lib.artifacts import Artifact
 from runbook_lib.counting import count
 from runbook_lib.findings import Finding, grouped, told
 from runbook_lib.forensics import Audit, Evidence, Target
-from runbook_lib.pages import fold, table, took, word
+from runbook_lib.pages import fold, moment, table, took, word
 from runbook_lib.plan import Plan, Rehearsal, Step, StepResult
-from runbook_lib.promotion import Deployment
+from runbook_lib.promotion import Approval, Deployment
 from runbook_lib.validation import CheckResult, Validation
 
 
@@ -172,6 +173,16 @@ def checked(caption: str, checks: Sequence[CheckResult]) -> str:
         for item in checks
     ]
     return f"<p>{caption}:</p>" + table(("Check", "How it went", "Took", "It said"), rows)
+
+
+def approval(given: Approval, noun: str, what: Artifact | None) -> str:
+    """Who approved which digest, and whether that is the digest of what was done."""
+    same = what is not None and given.digest == what.digest
+    which = f", which is {'the' if same else 'NOT the'} {noun}'s" if what else ""
+    return (
+        f"<p>{escape(given.by)}, at {moment(given.at)} ({escape(given.how)}): the digest "
+        f"<code>{escape(given.digest)}</code>{which}.</p>"
+    )
 
 
 def conditions(deployment: Deployment | None) -> str:

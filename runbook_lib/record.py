@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from runbook_lib import balance, chart, passages, retreat
-from runbook_lib.artifacts import Artifact
 from runbook_lib.backup import Backup
 from runbook_lib.counting import count, differing
 from runbook_lib.errors import RunbookError
 from runbook_lib.evidence import PhaseResult, RunFolder
 from runbook_lib.extent import Extent
 from runbook_lib.forensics import Audit
-from runbook_lib.going_back import Rollback
+from runbook_lib.going_back import GONE, Rollback
 from runbook_lib.pages import frame, missing, moment, table, took, word
 from runbook_lib.plan import Plan, Rehearsal, StepResult
 from runbook_lib.promotion import Approval, Deployment
@@ -58,9 +57,12 @@ class _Page:
     approval: Approval | None
     deployment: Deployment | None
     rollback: Rollback | None
+    gone: Rollback | None  # what was done to go back, before it was read back
+    consent: Approval | None  # to the way back
 
     @classmethod
     def of(cls, folder: RunFolder, phases: Sequence[PhaseResult], verdict: str) -> _Page:
+        done = _read(folder, "90_rollback", Rollback)
         return cls(
             folder=folder,
             phases=phases,
@@ -72,7 +74,9 @@ class _Page:
             validation=_read(folder, "04_validation", Validation),
             approval=_read(folder, "approval", Approval),
             deployment=_read(folder, "05_deployment", Deployment),
-            rollback=_read(folder, "90_rollback", Rollback),
+            rollback=done,
+            gone=_read(folder, GONE, Rollback),
+            consent=(done and done.approval) or _read(folder, "90_approval", Approval),
         )
 
     def render(self, by_hand: Sequence[str], notes: Sequence[str]) -> str:
@@ -118,12 +122,12 @@ class _Page:
                 ("Database", passages.target(self.audit.target)),
                 ("Found", passages.found(self.audit)),
             ]
-        elif self.rollback:
-            facts += retreat.database(self.rollback)
+        elif self.back:
+            facts += retreat.database(self.back)
         if self.plan:
             steps = f"{self.plan.strategy}, {count(len(self.plan.steps), 'step')}"
             facts.append(("Plan", f"{escape(steps)}, digest <code>{self.plan.digest}</code>"))
-        for given in (self.approval, self.rollback.approval if self.rollback else None):
+        for given in (self.approval, self.consent):
             if given and not (given is self.approval and self.plan and not self.plan.steps):
                 facts.append(("Approved", f"by {escape(given.by)}, {moment(given.at)}"))
         if self.extent.left:
@@ -135,9 +139,9 @@ class _Page:
             facts.append(("Written", f"{times}; {differ} afterwards"))
             facts.append(("Rows", f"{kept(self.deployment.tables)}."))
         facts += self._ways()
-        if self.rollback:
-            when = self._times("rolling back", "rolled back") if self.extent.went_back else ""
-            facts += retreat.facts(self.rollback, when)
+        if self.back:
+            when = self._times("rolling back", "rolled back") if self.back.approval else ""
+            facts += retreat.facts(self.back, when)
         run = "started" in self.folder.happened
         facts.append(("Carried out", passages.hands(by_hand, run, back=self.extent.is_retreat)))
         facts += [("Note", escape(note)) for note in notes]
@@ -160,6 +164,11 @@ class _Page:
         )
 
     @property
+    def back(self) -> Rollback | None:
+        """The way back, as it was read back, or else as it was gone."""
+        return self.rollback or self.gone
+
+    @property
     def extent(self) -> Extent:
         """How far the run came on the target."""
         return Extent(
@@ -174,7 +183,8 @@ class _Page:
 
     def _wrong(self) -> str:
         if self.audit is None and self.extent.is_retreat:
-            return retreat.origin(self.rollback) if self.rollback else missing(retreat.ENDED)
+            ended = retreat.UNRECORDED if self.consent else retreat.ENDED
+            return retreat.origin(self.back) if self.back else missing(ended)
         if self.audit is None:
             return missing("The run ended before the audit.")
         return (
@@ -188,7 +198,7 @@ class _Page:
         )
 
     def _planned(self) -> str:
-        back, plan = retreat.planned(self.rollback) if self.rollback else "", self.plan
+        back, plan = retreat.planned(self.back) if self.back else "", self.plan
         back += self._see(("90_rollback.html", "the way back, and what it loses")) if back else ""
         if plan is None:
             return back or missing(passages.no_plan(self.rehearsal))
@@ -206,7 +216,7 @@ class _Page:
         )
 
     def _rehearsed(self) -> str:
-        back = retreat.rehearsed(self.rollback) if self.rollback else ""
+        back = retreat.rehearsed(self.back) if self.back else ""
         rehearsal = self.rehearsal
         if rehearsal is None:
             return back or missing("Nothing was rehearsed.")
@@ -232,22 +242,14 @@ class _Page:
     def _approved(self) -> str:
         told = ""
         if self.approval:
-            told += self._approval(self.approval, "plan", self.plan)
-            told += passages.conditions(self.deployment)
+            told += passages.approval(self.approval, "plan", self.plan)
+            told += passages.conditions(self.deployment or self._applied)
             told += self._see(("approval.json", "the approval"))
-        back = self.rollback
-        if back and back.approval:
-            told += self._approval(back.approval, "way back", back.plan)
+        if self.consent:
+            way = self.back.plan if self.back else None
+            told += passages.approval(self.consent, "way back", way)
             told += self._see(("90_approval.json", "the approval"))
         return told or missing("Nobody: nothing was approved in this run.")
-
-    def _approval(self, given: Approval, noun: str, what: Artifact | None) -> str:
-        same = what is not None and given.digest == what.digest
-        which = f", which is {'the' if same else 'NOT the'} {noun}'s" if what else ""
-        return (
-            f"<p>{escape(given.by)}, at {moment(given.at)} ({escape(given.how)}): the digest "
-            f"<code>{escape(given.digest)}</code>{which}.</p>"
-        )
 
     def _done(self) -> str:
         told = (
@@ -258,9 +260,17 @@ class _Page:
         return "".join(told) or missing("Nothing was changed on the target.")
 
     def _cut_off(self) -> str:
-        """The steps of a deployment that was not read back, as far as they were recorded."""
-        done = _read(self.folder, "05_applied", Deployment)
-        return self._steps("applying", "applied", done.steps) if done else ""
+        """The steps that were not read back, as far as they were recorded."""
+        if self.gone and self.folder.last_write == "rolled back":
+            told = self._steps("rolling back", "rolled back", self.gone.steps)
+            return told + self._see(("90_applied.json", "the steps"))
+        told = self._steps("applying", "applied", self._applied.steps) if self._applied else ""
+        return told + self._see(("05_applied.json", "the steps"))
+
+    @property
+    def _applied(self) -> Deployment | None:
+        """What was done to deploy, before it was read back."""
+        return _read(self.folder, "05_applied", Deployment)
 
     def _deployed(self, done: Deployment) -> str:
         told = self._steps("applying", "applied", done.steps)
@@ -318,7 +328,7 @@ class _Page:
             told += "<p>Once the plan is applied, these are the ways back:</p>"
         if self.validation:
             told += retreat.ways(self.validation.ways_back, self.extent)
-        told += retreat.again(self.rollback) if self.rollback else ""
+        told += retreat.again(self.back) if self.back else ""
         if self.backup:
             return told + retreat.backup(self.backup)
         return told if self.extent.is_retreat else told + missing("No backup was taken.")

@@ -14,6 +14,8 @@ from runbook_lib.validation import WayBack
 
 ENDED = "This run was about going back, and ended before it proposed a way back."
 
+UNRECORDED = "This run was about going back, and ended before it recorded what it did."
+
 
 def database(done: Rollback) -> list[tuple[str, str]]:
     """Which database is taken back."""

@@ -158,3 +158,26 @@ def test_no_check_is_no_passed_check() -> None:
     assert none.told == "0 of 1 objects as promised, no application check is configured"
     done = replace(DEPLOYMENT, steps=(), checks=())
     assert "; no check configured; version rows" in deployment.sentence(done)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_way_back_that_was_cut_off_says_who_approved_it(
+    folder: RunFolder, recorded: bool
+) -> None:
+    given = replace(GIVEN, digest=WAY.digest)
+    folder.append_event("started", "90_rollback")
+    folder.write("90_approval", given)
+    folder.append_event("rolling back", "90_rollback")
+    if recorded:
+        way = replace(WAY, target=AUDIT.target)
+        folder.write("90_applied", Rollback(plan=way, approval=given, steps=STEPS))
+        folder.append_event("rolled back", "90_rollback")
+    page = record.write(folder, PHASES, "interrupted", Scrub()).read_text()
+    approved, done = (page.split(f'id="{q}"')[1].split("<h2")[0] for q in ("q4", "q5"))
+    assert "Ada Lovelace" in approved
+    assert "Nobody" not in page
+    assert "before it proposed" not in page
+    assert "it is back where it was" not in page, "nobody looked"
+    assert ("taking back the deployment" in page) is recorded
+    assert ("Run the missing revisions" in done) is recorded
+    assert ("ended before it recorded what it did" in page) is not recorded
