@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from runbook_lib import chart
 from runbook_lib.artifacts import Artifact
 from runbook_lib.counting import count
 from runbook_lib.findings import Finding, grouped, told
@@ -149,6 +150,21 @@ def results(items: Sequence[StepResult]) -> str:
         f"{escape(step.title)}: {'failed' if step.error else f'{step.seconds:.2f} s'}"
         for step in items
     )
+
+
+def carried_out(items: Sequence[StepResult]) -> str:
+    """Each step on the target with what came of it, and its time to scale."""
+    drawn = chart.bars([(s.seconds, "failed" if s.error else "passed") for s in items])
+    rows = [
+        (
+            escape(step.title),
+            word("failed" if step.error else "passed") + " " + escape(step.error),
+            took(step.seconds, 2),
+            drawn[number],
+        )
+        for number, step in enumerate(items)
+    ]
+    return table(("Step", "How it went", "Took", "When"), rows)
 
 
 def measured(validation: Validation | None) -> str:

@@ -15,6 +15,7 @@ from runbook_lib import backup, carrying, differences, observation, postgres, re
 from runbook_lib.agent.wire import explain
 from runbook_lib.catalog import diff, without
 from runbook_lib.config import Check, Environment
+from runbook_lib.counting import differing
 from runbook_lib.dsn import Dsn, redact
 from runbook_lib.errors import RunbookError
 from runbook_lib.plan import Plan, StepResult
@@ -138,7 +139,7 @@ def differs_from_backup(bench: Bench, dsn: Dsn) -> list[str]:
     reasons = []
     if changed:
         named = ", ".join(change.object for change in changed[:4])
-        reasons.append(f"{len(changed)} objects are not as they were: {named}.")
+        reasons.append(f"{differing(len(changed))} from what was backed up: {named}.")
     if unequal:
         reasons.append(f"Rows are not as they were in {', '.join(unequal[:4])}.")
     if seen.versions.rows != before.versions.rows:

@@ -201,7 +201,7 @@ class _Page:
         back, plan = retreat.planned(self.back) if self.back else "", self.plan
         back += self._see(("90_rollback.html", "the way back, and what it loses")) if back else ""
         if plan is None:
-            return back or missing(passages.no_plan(self.rehearsal))
+            return back or self._shown() or missing(passages.no_plan(self.rehearsal))
         return (
             f"<p>Strategy {escape(plan.strategy)}, digest <code>{plan.digest}</code>."
             + (f" It may lose the data of {escape(', '.join(plan.loses))}." if plan.loses else "")
@@ -215,11 +215,16 @@ class _Page:
             + back
         )
 
+    def _shown(self) -> str:
+        """Where a way back is shown of which nothing was recorded; "" for other runs."""
+        told = missing(retreat.SHOWN) if self.extent.is_retreat and self.consent else ""
+        return told + self._see(("90_rollback.html", "as far as it came")) if told else ""
+
     def _rehearsed(self) -> str:
         back = retreat.rehearsed(self.back) if self.back else ""
         rehearsal = self.rehearsal
         if rehearsal is None:
-            return back or missing("Nothing was rehearsed.")
+            return back or self._shown() or missing("Nothing was rehearsed.")
         rows = [
             (
                 escape(item.strategy),
@@ -262,10 +267,11 @@ class _Page:
     def _cut_off(self) -> str:
         """The steps that were not read back, as far as they were recorded."""
         if self.gone and self.folder.last_write == "rolled back":
-            told = self._steps("rolling back", "rolled back", self.gone.steps)
-            return told + self._see(("90_applied.json", "the steps"))
-        told = self._steps("applying", "applied", self._applied.steps) if self._applied else ""
-        return told + self._see(("05_applied.json", "the steps"))
+            told, proof = self._steps("rolling back", "rolled back", self.gone.steps), "90_applied"
+        else:
+            steps = self._applied.steps if self._applied else ()
+            told, proof = self._steps("applying", "applied", steps) if steps else "", "05_applied"
+        return told + self._see((f"{proof}.json", "the steps"))
 
     @property
     def _applied(self) -> Deployment | None:
@@ -294,18 +300,7 @@ class _Page:
         """When the target was written, and each step with its time."""
         if not steps:
             return "<p>Nothing to do.</p>"
-        drawn = chart.bars([(s.seconds, "failed" if s.error else "passed") for s in steps])
-        rows = [
-            (
-                escape(step.title),
-                word("failed" if step.error else "passed") + " " + escape(step.error),
-                took(step.seconds, 2),
-                drawn[number],
-            )
-            for number, step in enumerate(steps)
-        ]
-        shown = table(("Step", "How it went", "Took", "When"), rows)
-        return f"<p>Written {self._times(first, last)}.</p>{shown}"
+        return f"<p>Written {self._times(first, last)}.</p>{passages.carried_out(steps)}"
 
     def _balance(self) -> str:
         back = retreat.schema(self.rollback) if self.rollback else ""
@@ -331,7 +326,8 @@ class _Page:
         told += retreat.again(self.back) if self.back else ""
         if self.backup:
             return told + retreat.backup(self.backup)
-        return told if self.extent.is_retreat else told + missing("No backup was taken.")
+        none = missing("No backup was taken.")
+        return told + none if not self.extent.is_retreat else told or missing(retreat.ASK)
 
     def _proof(self) -> str:
         drawn = chart.bars([(item.seconds, item.status) for item in self.phases])

@@ -16,6 +16,9 @@ ENDED = "This run was about going back, and ended before it proposed a way back.
 
 UNRECORDED = "This run was about going back, and ended before it recorded what it did."
 
+SHOWN = "It was not recorded; the notebook shows it."
+ASK = "A dry run of runbook rollback says it for the database as it is now."
+
 
 def database(done: Rollback) -> list[tuple[str, str]]:
     """Which database is taken back."""

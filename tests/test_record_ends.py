@@ -181,3 +181,5 @@ def test_a_way_back_that_was_cut_off_says_who_approved_it(
     assert ("taking back the deployment" in page) is recorded
     assert ("Run the missing revisions" in done) is recorded
     assert ("ended before it recorded what it did" in page) is not recorded
+    assert ("It was not recorded; the notebook shows it." in page) is not recorded
+    assert ("A dry run of runbook rollback says it" in page) is not recorded
