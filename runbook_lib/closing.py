@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
-from runbook_lib import record, transcript
+from runbook_lib import pages, record, transcript
 from runbook_lib.config import Environment
 from runbook_lib.errors import GateError, RunbookError, SafetyError
 from runbook_lib.evidence import PhaseResult, RunFolder
@@ -54,10 +54,12 @@ def seal_run(
     """Write the change record, then the seal; ``by_hand`` are phases that a person stepped
     through, and ``notes`` is what an auditor should know of that.
 
-    A cell that was cut off, by a death or a full disk, is said to have failed.
+    A cell that was cut off, by a death or a full disk, is said to have failed, and the page that
+    its notebook lacks is made.
     """
     for path in sorted(folder.path.glob("*.ipynb")):
         _settle_notebook(folder, path)
+        _publish(folder, path)
     found = results(folder)
     notes = (*notes, *_clock_notes(folder))
     record.write(folder, found, verdict, scrub, by_hand, notes)
@@ -175,6 +177,14 @@ def _settle(environment: Environment, folder: RunFolder) -> None:
     """Seal a run that was left behind, so that the chain has no gap."""
     folder.append_event("interrupted", reason="a newer run begins")
     seal_run(folder, "interrupted", scrub_for(environment))
+
+
+def _publish(folder: RunFolder, path: Path) -> None:
+    """Make the page of a notebook that has none, or an earlier one's; a torn one has no page."""
+    page = path.with_suffix(".html")
+    if not page.exists() or page.stat().st_mtime < path.stat().st_mtime:
+        with contextlib.suppress(Exception):
+            pages.publish(folder, path.stem)
 
 
 def _settle_notebook(folder: RunFolder, path: Path) -> None:

@@ -11,6 +11,7 @@ import nbformat
 from runbook_lib.scrub import Scrub
 
 Writer = Callable[[bytes], None]
+CUT_OFF = "The runner died before this cell had ended; the cells after it did not run.\n"
 PENDING, RUNNING, COMPLETED, FAILED = "pending", "running", "completed", "failed"
 
 
@@ -96,6 +97,8 @@ def settle(notebook: Any) -> int | None:
         mark = cell.get("metadata", {}).get("papermill", {})
         if mark.get("status") == RUNNING:
             mark.update(status=FAILED, exception=True)
+            told = {"output_type": "stream", "name": "stderr", "text": CUT_OFF}
+            cell["outputs"] = [*cell.get("outputs", ()), told]
             return index
     return None
 

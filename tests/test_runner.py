@@ -287,6 +287,8 @@ def test_a_runner_that_is_killed_leaves_a_record_that_the_next_run_settles(
     record = read_sealed(folder).record
     assert record.verdict == "interrupted"
     assert [(item.phase, item.status) for item in record.phases] == [("sleeps", "interrupted")]
+    assert "before this cell had ended" in notebook.with_suffix(".html").read_text()
+    assert 'href="sleeps.html"' in (folder.path / "record.html").read_text()
     assert all(result.ok for result in verify(environment.outputs))
 
 
