@@ -16,6 +16,7 @@ from runbook_lib import (
     inference,
     misnomers,
     notices,
+    orphans,
     remedies,
     revisions,
     verdicts,
@@ -139,6 +140,8 @@ def _conclude(
         judged = verdicts.judge(case)
     made, murky = (explained.made, explained.murky) if explained else (None, frozenset[str]())
     drift = differences.find_drift(replay, live, known, judged, names, made, murky)
+    gone = [parent for _, parent in graphs.dangling(seen.graph)]
+    judged = orphans.doubted(judged, seen.loadable, gone, case.stated)
     if seen.undecided:
         judged, drift = {}, ()
     staying = _staying(live, known, judged)
@@ -236,9 +239,8 @@ def _causes(seen: Observations, drawn: Conclusions) -> tuple[str, ...]:
     names = {new: old for old, new in seen.renamed.items()}
     runs = seen.replay.revisions
     failed = [names.get(run.revision_id, run.revision_id) for run in runs if _fails(run, seen)]
-    extra = any(item.kind == "extra" for item in drawn.drift)
     gone = dict.fromkeys(parent for _, parent in graphs.dangling(seen.graph))
-    missing = [f"the missing file of {name}" for name in gone] if failed or extra else []
+    missing = [f"the missing file of {name}" for name in gone]
     return (*missing, *(f"{name}, which fails in the replay" for name in failed))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from runbook_lib import graph as graphs
-from runbook_lib import unread, versions
+from runbook_lib import orphans, suspects, unread, versions
 from runbook_lib.auditing import cannot_be_imported
 from runbook_lib.branches import advice, rival, told
 from runbook_lib.corrections import missing
@@ -141,11 +141,28 @@ def _restore(situation: Situation) -> str:
 
 def _unexplained(situation: Situation) -> list[Refusal]:
     """Objects that may be a missing file's doing: nobody can decide about them as about drift."""
-    extra = _undecided_extra(situation)
-    if not situation.repair.stands_in or not extra:
+    odd = [
+        item.object
+        for item in situation.drawn.drift
+        if (item.kind == "missing" or needs_decision(item))
+        and item.object not in situation.decisions
+    ]
+    left = [
+        one.revision_id
+        for one in situation.drawn.verdicts.values()
+        if orphans.bereft(one) and suspects.speaking(one, "against") - {*odd, *situation.decisions}
+    ]
+    if not situation.repair.stands_in or not (odd or left):
         return []
-    shown = ", ".join(extra[:4]) + (" and others" if len(extra) > 4 else "")
-    reason = f"No file explains {shown}, and no tombstone could be proven.{_restore(situation)}"
+    named = odd or left
+    shown = ", ".join(named[:4]) + (" and others" if len(named) > 4 else "")
+    place = f"environments.{situation.seen.environment}"
+    ways = [f"decide about each object in [{place}.drift]: adopt, revert or ignore"] * bool(odd)
+    ways += [f"say of {', '.join(left)} ran or not_ran in [{place}]"] * bool(left)
+    reason = (
+        f"No file explains what became of {shown}, and no tombstone could be proven."
+        f"{_restore(situation)} If it is lost for good, {' and '.join(ways)}."
+    )
     return [Refusal(code="dangling-parent", reason=reason)]
 
 
@@ -172,6 +189,7 @@ def _undecided(situation: Situation) -> list[Refusal]:
         )
         for drift in situation.drawn.drift
         if needs_decision(drift) and drift.object not in situation.decisions
+        if not situation.repair.stands_in
     ]
 
 

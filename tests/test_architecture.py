@@ -34,6 +34,7 @@ PURE = (
     "moves",
     "nearness",
     "neighbours",
+    "orphans",
     "plan",
     "planning",
     "reckoning",

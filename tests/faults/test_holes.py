@@ -112,3 +112,37 @@ def test_file_gone_that_a_later_one_needs(workshop: Workshop) -> None:
     assert "a3_orders" in failed.suggestion
     assert "the missing file of a3_orders and a4_invoices, which fails" in left.message
     assert len(outcome.audit.drift) > 1, "told one by one in the table of drift"
+
+
+INDEXED = trees.Rev(
+    id="a5_index", parents=("a4_invoices",), up=("CREATE INDEX ix_people_name ON people (name)",)
+)
+
+
+@pytest.mark.parametrize(
+    ("index", "maker"), [("ix_letters_body", "a2_email"), ("ix_people_name", INDEXED.id)]
+)
+def test_file_gone_that_dropped_something_is_not_undone(
+    workshop: Workshop, index: str, maker: str
+) -> None:
+    """Of who made it, in part or wholly, nobody knows: the missing file may have dropped it."""
+    drop = trees.Rev(id="a6_drop", parents=(INDEXED.id,), up=(f"DROP INDEX {index}",))
+    last = trees.Rev(id="a7_note", parents=(drop.id,), up=NOTE.up, down=NOTE.down)
+    revisions = (*trees.LINE.revisions, INDEXED, drop, last)
+    world = workshop.world(
+        replace(trees.LINE, name=f"dropping-{index}", revisions=revisions, last=last.id)
+    )
+    world.file(drop.id).unlink()
+    ran = dict.fromkeys((INDEXED.id, last.id), "applied")
+    wholly = {"unexplained-difference"} if maker == INDEXED.id else set[str]()
+    wanted = Truth(
+        verdicts={**judged(trees.LINE), **ran, maker: "unknowable"},
+        codes=frozenset({"dangling-parent", "multiple-heads", *wholly}),
+        end="refused:dangling-parent",
+        says=(drop.id, "restore", index if maker == "a2_email" else maker),
+    )
+    bad, outcome = wrong(workshop, world, wanted)
+    workshop.drop(world)
+    assert not bad, "\n".join(bad)
+    (reason,) = (one.reason for one in outcome.audit.revisions if one.revision_id == maker)
+    assert f"may be the doing of {drop.id}" in reason
