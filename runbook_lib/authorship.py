@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from runbook_lib.catalog import Aspects, parts, split, table_of
 from runbook_lib.identifiers import unquoted
@@ -22,6 +22,11 @@ _WRITTEN = re.compile(
 )
 _ADDED = re.compile(rf"\bADD\s+(COLUMN|CONSTRAINT)\s+(?:IF\s+NOT\s+EXISTS\s+)?{_NAME}", re.I)
 _RENAMED = re.compile(rf"\bRENAME\s+(?:(?:COLUMN\s+|CONSTRAINT\s+)?{_NAME}\s+)?TO\s+{_NAME}", re.I)
+_RETOLD = re.compile(
+    rf"\bALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{_NAME}\s+"
+    rf"RENAME\s+(?:(?:COLUMN\s+)?(?!TO\b|CONSTRAINT\b){_NAME}\s+)?TO\s+{_NAME}",
+    re.I,
+)
 _NAMERS = ("create_index", "create_primary_key", "create_unique_constraint", "create_foreign_key",
            "create_check_constraint", "create_exclude_constraint")  # fmt: skip
 UNKNOWN = "table:?"
@@ -33,10 +38,35 @@ def made(text: str) -> frozenset[str]:
     A column of a table whose name is computed is ``column:*.email``; a table whose own name is
     computed is UNKNOWN.
     """
+    statements, known = _upward(text)
+    return frozenset(item for one in statements for item in _within(one, known))
+
+
+def renamed(text: str) -> dict[str, str]:
+    """Return the new bare name of what the upgrade renames, by ``table:old``, ``column:table.old``.
+
+    Those whose names are computed are left out.
+    """
+    statements, known = _upward(text)
+    found = (pair for one in statements for pair in _renamings(one, known))
+    return {old: new for old, new in found if new and not old.endswith((":", "."))}
+
+
+def named_anew(renames: Mapping[str, str]) -> frozenset[str]:
+    """Return what ``made`` says of the objects that are only renamed."""
+    places = ((old.rpartition("." if old.startswith("column:") else ":"), new)
+              for old, new in renames.items())  # fmt: skip
+    return frozenset(
+        one for (place, mark, _), new in places for one in (f"{place}{mark}{new}", f"name:{new}")
+    )
+
+
+def _upward(text: str) -> tuple[list[ast.stmt], dict[str, str]]:
+    """Return the file's statements without its downgrade, and its constant texts by name."""
     try:
         module = ast.parse(text)
     except (SyntaxError, ValueError):
-        return frozenset()
+        return [], {}
     known = {
         target.id: node.value.value
         for node in module.body
@@ -44,11 +74,38 @@ def made(text: str) -> frozenset[str]:
         for target in node.targets
         if isinstance(target, ast.Name) and isinstance(node.value.value, str)
     }
-    found: set[str] = set()
-    for statement in module.body:
-        if not (isinstance(statement, ast.FunctionDef) and statement.name == "downgrade"):
-            found.update(_within(statement, known))
-    return frozenset(found)
+    down = [
+        one for one in module.body
+        if isinstance(one, ast.FunctionDef) and one.name == "downgrade"
+    ]  # fmt: skip
+    return [one for one in module.body if one not in down], known
+
+
+def _renamings(statement: ast.stmt, known: dict[str, str]) -> Iterator[tuple[str, str]]:
+    batches = dict(_batches(statement, known))
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from _rewritten(node.value)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = node.func.value
+            batch = batches.get(owner.id, "") if isinstance(owner, ast.Name) else ""
+            if node.func.attr == "rename_table":
+                old = _text(node, 0, "old_table_name", known)
+                yield f"table:{old}", _text(node, 1, "new_table_name", known)
+            elif node.func.attr == "alter_column":
+                table = batch or _text(node, 0, "table_name", known)
+                old = _text(node, 0 if batch else 1, "column_name", known)
+                yield f"column:{table}.{old}", _text(node, 99, "new_column_name", known)
+
+
+def _rewritten(sql: str) -> Iterator[tuple[str, str]]:
+    """Give what a text of SQL renames, spelled as ``renamed`` does."""
+    for table, column, new in _RETOLD.findall(sql):
+        old, (owner, name) = (
+            unquoted(parts(column)[-1]) if column else "",
+            (unquoted(parts(one)[-1]) for one in (table, new)),
+        )
+        yield f"column:{owner}.{old}" if old else f"table:{owner}", name
 
 
 def makes(found: Iterable[str], key: str, aspects: Aspects) -> bool:

@@ -26,7 +26,8 @@ _REFERENCES = re.compile(r'\bREFERENCES ((?:[\w$]+|"[^"]+")(?:\.(?:[\w$]+|"[^"]+
 class Guess:
     """One guess. ``taken`` are keys of ``live``; ``banned`` those that a revision makes.
 
-    ``claimed`` are those that a file says it makes. ``assumed`` are the statements that make what
+    ``claimed`` are those that a file says it makes; ``made`` and ``renames`` are what the files say
+    (see authorship). ``assumed`` are the statements that make what
     the live database has not, or has in a form that came later, by key; ``refused`` are keys that
     may not be assumed, because no revision removes or changes them.
     """
@@ -34,6 +35,8 @@ class Guess:
     live: Catalog
     taken: frozenset[str]
     claimed: frozenset[str] = frozenset()
+    made: frozenset[str] = frozenset()
+    renames: Mapping[str, str] = field(default_factory=dict)
     banned: frozenset[str] = frozenset()
     assumed: Mapping[str, str] = field(default_factory=dict)
     refused: frozenset[str] = frozenset()
@@ -52,7 +55,9 @@ class Guess:
 
 def first_guess(live: Catalog, texts: Iterable[str]) -> Guess:
     """Take what no file says it makes; no tables where a file computes the names of its own."""
-    found = frozenset(item for text in texts for item in authorship.made(text))
+    known = tuple(texts)
+    found = frozenset(item for text in known for item in authorship.made(text))
+    renames = {old: new for text in known for old, new in authorship.renamed(text).items()}
     computed = authorship.UNKNOWN in found
     claimed = claims(live, found)
     taken = {
@@ -60,7 +65,13 @@ def first_guess(live: Catalog, texts: Iterable[str]) -> Guess:
         for key, aspects in live.objects.items()
         if _counts(key) and key not in claimed and not (computed and _of_table(key, aspects))
     }
-    return Guess(live=live, taken=frozenset(taken), claimed=claimed)
+    return Guess(
+        live=live,
+        taken=frozenset(taken),
+        claimed=claimed,
+        made=found - authorship.named_anew(renames),
+        renames=renames,
+    )
 
 
 def claims(live: Catalog, found: Collection[str]) -> frozenset[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
-from runbook_lib import baseline
+from runbook_lib import backdating, baseline
 from runbook_lib.baseline import Guess
 from runbook_lib.catalog import split
 from runbook_lib.effects import RevisionReplay
@@ -42,7 +42,11 @@ def missing(error: str) -> bool:
 
 def _relation(guess: Guess, run: RevisionReplay, text: str, match: re.Match[str]) -> Guess | None:
     name = match[1]
-    return baseline.take(guess, "relation", name) or _assume(guess, "table", name)
+    return (
+        baseline.take(guess, "relation", name)
+        or backdating.table(guess, name)
+        or _assume(guess, "table", name)
+    )
 
 
 def _assume(guess: Guess, kind: str, name: str) -> Guess | None:
@@ -85,6 +89,8 @@ def _constraint(guess: Guess, run: RevisionReplay, text: str, match: re.Match[st
 
 def _part(guess: Guess, kind: str, table: str, name: str) -> Guess | None:
     taken = baseline.take(guess, kind, name, table)
+    if not taken and kind == "column":
+        taken = backdating.column(guess, table, name)
     if taken:
         return taken
     key = baseline.within(guess, kind, table, name)
@@ -95,6 +101,11 @@ def _loose(guess: Guess, run: RevisionReplay, text: str, match: re.Match[str]) -
     """A column without its table: the failing statement names that."""
     bare = match[1].rpartition(".")[2].strip('"')
     last = run.statements[-1] if run.statements else ""
+    for one in backdating.tables_of(guess, bare):
+        if re.search(rf"(?<!\w){re.escape(one)}(?!\w)", last):
+            taken = backdating.column(guess, one, bare)
+            if taken:
+                return taken
     named = re.search(r"\b(?:UPDATE|FROM|INTO|TABLE|ON|JOIN)\s+(?:ONLY\s+)?([\w\".]+)", last, re.I)
     return _part(guess, "column", named[1].replace('"', ""), bare) if named else None
 

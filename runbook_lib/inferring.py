@@ -121,7 +121,8 @@ def _explored(search: Search, guess: Guess, hopeless: set[str]) -> Guess:
             better = _answered(search, guess, failed, hopeless)
             if better == guess:
                 return guess
-            if any(item.changes or item.commits_inside or item.autocommit for item in failed):
+            left = any(item.changes or item.commits_inside or item.autocommit for item in failed)
+            if left or better.live != guess.live:
                 job.scratch.drop(shadow)
                 shadows.make(job.project, job.scratch, shadow, better.inferred())
             else:

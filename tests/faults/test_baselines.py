@@ -181,6 +181,64 @@ class TestInferred:
         assert verdicts_of(outcome.audit)["b1_longer"] == "phantom"
 
 
+RENAMES = {
+    "table-twice": ("ALTER TABLE teams RENAME TO groups", "ALTER TABLE groups RENAME TO bands"),
+    "column-twice": (
+        "ALTER TABLE teams RENAME user_id TO owner_id",
+        "ALTER TABLE teams RENAME owner_id TO boss_id",
+    ),
+    "column-then-table": (
+        "ALTER TABLE teams RENAME COLUMN user_id TO owner_id",
+        "ALTER TABLE teams RENAME TO groups",
+    ),
+    "table-then-column": (
+        'ALTER TABLE teams RENAME TO "Groups"',
+        'ALTER TABLE "Groups" RENAME user_id TO "Owner"',
+    ),
+    "after-its-type": (
+        "ALTER TABLE teams ALTER user_id TYPE bigint",
+        "ALTER TABLE teams RENAME COLUMN user_id TO owner_id",
+    ),
+    "with-its-key": (
+        "ALTER TABLE teams ADD CONSTRAINT one UNIQUE (user_id)",
+        "ALTER TABLE teams RENAME COLUMN user_id TO owner_id",
+    ),
+    "what-others-refer-to": (
+        "ALTER TABLE users RENAME COLUMN id TO uid",
+        "ALTER TABLE users RENAME TO accounts",
+    ),
+}
+
+
+class TestRenamed:
+    """The database knows a table of before, or its column, by the name that a revision gave it."""
+
+    @pytest.mark.parametrize(
+        "ups",
+        [
+            pytest.param(ups, id=name, marks=() if "others" in name else (pytest.mark.corpus,))
+            for name, ups in RENAMES.items()
+        ],
+    )
+    def test_it_stood_in_the_baseline_under_its_former_name(
+        self, worlds: Callable[..., World], ups: tuple[str, ...]
+    ) -> None:
+        revisions = [LONGER, EMAIL, replace(ROLES, parents=("b2_email",))]
+        for number, up in enumerate((*ups, "CREATE TABLE ends (id integer PRIMARY KEY)")):
+            parents = (revisions[-1].id,)
+            down = ("DROP TABLE ends",) if number == len(ups) else ()
+            revisions.append(Rev(id=f"c{number}_names", parents=parents, up=(up,), down=down))
+        world = worlds(replace(OLD, revisions=tuple(revisions)))
+        promised = world.catalog()
+        world.undo(revisions[-1].id)
+        outcome = repaired(world)
+        verdicts = verdicts_of(outcome.audit)
+        assert verdicts[revisions[-1].id] == "phantom"
+        assert set(verdicts.values()) <= {"applied", "unknowable", "phantom"}
+        assert codes_of(outcome.audit, "error") == {"phantom"}
+        assert world.catalog() == promised
+
+
 class TestWithoutBaseline:
     """What no baseline can be read for stays a finding of that revision alone."""
 
