@@ -22,6 +22,7 @@ from runbook_lib.backup import Backup
 from runbook_lib.carrying import Stage
 from runbook_lib.catalog import Catalog
 from runbook_lib.config import Environment
+from runbook_lib.counting import count
 from runbook_lib.dsn import Dsn
 from runbook_lib.plan import Attempt, Plan, Rehearsal, StepResult
 from runbook_lib.planning import Refusal
@@ -150,20 +151,20 @@ def _failure(steps: Sequence[StepResult]) -> list[str]:
 def prove(
     bench: Bench, plan: Plan, dsn: Dsn, replayed: Callable[[Plan], Catalog]
 ) -> tuple[list[str], tuple[str, ...]]:
-    """Return why ``dsn`` is not repaired, in sentences, and the keys of what was lost."""
+    """Return why ``dsn`` is not repaired, in sentences, and what would have to be allowed to go.
+
+    The latter are keys; none where that alone would not make it a repair.
+    """
     connection = postgres.connect(dsn)
     try:
         seen = observation.look(connection, *bench.version)
         tables = row_proofs(bench, plan, connection)
     finally:
         connection.close()
-    reasons = [
-        *_catalog_reasons(bench, seen.live),
-        *_row_reasons(plan, seen.versions.rows),
-        *losses.reasons(plan, tables),
-        *_replay_reasons(bench, replayed(plan)),
-    ]
-    return reasons, losses.lost(plan, tables)
+    schema = [*_catalog_reasons(bench, seen.live), *_row_reasons(plan, seen.versions.rows)]
+    tree = _replay_reasons(bench, replayed(plan))
+    gone = losses.lost(plan, tables) if not (schema or tree) else ()
+    return [*schema, *losses.reasons(plan, tables), *tree], gone
 
 
 def row_proofs(bench: Bench, plan: Plan, connection: Any) -> tuple[TableProof, ...]:
@@ -190,7 +191,8 @@ def different(bench_expected: Catalog, live: Catalog, ignore: tuple[str, ...]) -
 
 def _catalog_reasons(bench: Bench, live: Catalog) -> list[str]:
     keys = different(bench.expected, live, bench.ignore)
-    return [f"{len(keys)} objects still differ: {_some(keys)}."] if keys else []
+    word = "differs" if len(keys) == 1 else "differ"
+    return [f"{count(len(keys), 'object')} still {word}: {_some(keys)}."] if keys else []
 
 
 def _replay_reasons(bench: Bench, final: Catalog) -> list[str]:
