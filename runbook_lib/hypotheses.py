@@ -260,7 +260,8 @@ def _baffled(
     halves = {
         name for name in doubts.halves if suspects.speaking(judged[name], "against") & murky
     } | {name for name in minding if kin.among(contrary[name], (missing | stopped) - {name})}
-    baffling = refuted | mistakable | overwritten | halves | suspects.replaceable(case, judged)
+    replaceable = suspects.replaceable(case, judged) & concerned
+    baffling = refuted | mistakable | overwritten | halves | replaceable
     return Explanation(made=None, ran={}, baffling=baffling, murky=murky)
 
 
