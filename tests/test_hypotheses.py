@@ -304,6 +304,19 @@ class TestBegunByHand:
         assert not found.drift
 
 
+def test_what_went_by_hand_casts_no_doubt_on_whom_it_has_nothing_to_do_with() -> None:
+    """Later ones look for what r2 makes; t has lost a column, and that is not of r2."""
+    both = catalog(table(a="int", b="int") | other(a="int"))
+    replay = replay_of(catalog(table(a="int", b="int")), *[both] * 5)
+    names = [f"r{number}" for number in range(1, 7)]
+    for name in names[2:]:
+        replay = saying(replay, name, "CREATE TABLE IF NOT EXISTS public.u (a int)")
+    line = graph(*zip(names, (None, *names), strict=False))
+    seen = observe(catalog(table(a="int") | other(a="int")), replay=replay)
+    found = drawn(replace(seen, graph=line, loadable=line), Trials({}))
+    assert executed(found)[:2] == ["partly", "yes"]
+
+
 def test_an_empty_database_needs_no_trial() -> None:
     trials = Trials({})
     drawn(observe(EMPTY, "r3", replay=TestRenamedTable.REPLAY), trials)
