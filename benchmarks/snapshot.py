@@ -31,7 +31,7 @@ def rows(rounds: int) -> list[Row]:
         try:
             return [_measure(server, size, rounds) for size in SIZES]
         finally:
-            server.stop()
+            server.destroy()
 
 
 def _measure(server: EmbeddedServer, size: int, rounds: int) -> Row:
