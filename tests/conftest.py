@@ -16,7 +16,7 @@ from faults.worlds import Workshop
 
 from runbook_lib.dsn import Dsn
 from runbook_lib.postgres import Cluster, EmbeddedServer, Scratch
-from runbook_lib.programs import EMBEDDED_BIN, program_major
+from runbook_lib.programs import EMBEDDED_BIN
 
 
 def pytest_configure() -> None:
@@ -37,10 +37,9 @@ def server() -> Iterator[EmbeddedServer]:
     os.environ["RUNBOOK_STATE"] = str(folder)
     yield started
     started.destroy()
-    major = program_major(EMBEDDED_BIN / "postgres")
-    Cluster(
-        folder=(folder / f"scratch-{major}").resolve(), binaries=EMBEDDED_BIN, loopback=True
-    ).destroy()
+    for path in folder.glob("scratch-*"):  # one for every major version that was asked for
+        if path.is_dir():
+            Cluster(folder=path.resolve(), binaries=EMBEDDED_BIN, loopback=True).destroy()
     shutil.rmtree(folder)
 
 

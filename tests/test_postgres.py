@@ -545,7 +545,10 @@ class TestPlaces:
             assert str(query(second, "SHOW server_version_num")[0][0]).startswith("15")
             self.check_locale_that_another_place_lacks(place, scratch)
         finally:
-            Cluster.at(tmp_path / "postgres-15", Path("/usr/lib/postgresql/15/bin")).destroy()
+            own = (here.state_folder / "scratch-15").resolve()
+            Cluster(
+                folder=own, binaries=Path("/usr/lib/postgresql/15/bin"), loopback=True
+            ).destroy()
 
     def check_locale_that_another_place_lacks(self, place: Scratch, other: Scratch) -> None:
         icu = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de' LOCALE 'C'"
