@@ -26,10 +26,10 @@ _REFERENCES = re.compile(r'\bREFERENCES ((?:[\w$]+|"[^"]+")(?:\.(?:[\w$]+|"[^"]+
 class Guess:
     """One guess. ``taken`` are keys of ``live``; ``banned`` those that a revision makes.
 
-    ``claimed`` are those that a file says it makes; ``made`` and ``renames`` are what the files say
-    (see authorship). ``assumed`` are the statements that make what
-    the live database has not, or has in a form that came later, by key; ``refused`` are keys that
-    may not be assumed, because no revision removes or changes them.
+    ``claimed`` are those that a file says it makes; ``made`` is what the files make, ``renames``
+    what they rename, as authorship spells it. ``assumed`` are the statements that make what the
+    live database has not, or has in a form that came later, by key; ``refused`` are keys that may
+    not be assumed, because no revision removes or changes them.
     """
 
     live: Catalog

@@ -55,7 +55,8 @@ def explain(
             break
         tried.run(chosen)
     for chosen in [*tried.found][:1]:
-        tried.run_all(reckoning.others(chosen, suspects.replicable(case, judged)))
+        lines = suspects.repeated(case, judged) | suspects.replicable(case, judged)
+        tried.run_all(reckoning.others(chosen, lines))
     if tried.found:
         return agreed(near, doubts, judged, tried.found)
     best = _best(base, tried.off if trial else {})
@@ -81,13 +82,14 @@ def _otherwise(
     Where nothing seems to lack, only those are worth a trial that surely would.
     """
     lacking = any(verdict.executed == "no" for verdict in judged.values())
-    if not lacking and not suspects.repeated(near.case, judged):
+    again = suspects.repeated(near.case, judged)
+    lines = again | suspects.replicable(near.case, judged)
+    if not lines or not (lacking or again):
         return None
-    lines = suspects.replicable(near.case, judged)
     reckoning = Reckoning(near)
     right = (one for one in (base, base | near.begun) if not reckoning.wrong(one, forgiving=True))
     first = next(right, None)
-    others = reckoning.others(first, lines, hopeful=lacking) if lines and first is not None else []
+    others = reckoning.others(first, lines, hopeful=lacking) if first is not None else []
     if first is None or not others:
         return None
     tried.run(first)

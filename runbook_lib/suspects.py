@@ -264,14 +264,14 @@ def replaceable(case: Case, judged: Mapping[str, RevisionVerdict]) -> frozenset[
 def replicable(case: Case, judged: Mapping[str, RevisionVerdict]) -> frozenset[str]:
     """Return who is said to have run or not, and might be wrongly: its work can come about twice.
 
-    It looks before it acts, or writes what some revision takes away, or it is ``repeated``.
+    It looks before it acts, or writes what some revision takes away. See also ``repeated``.
     """
     taken = {c.object for run in case.replay.revisions for c in run.changes if c.after is None}
-    return repeated(case, judged) | {
+    return frozenset(
         run.revision_id
         for run in _told(case, judged)
         if minds(run) or not taken.isdisjoint(change.object for change in run.changes)
-    }
+    )
 
 
 def repeated(case: Case, judged: Mapping[str, RevisionVerdict]) -> frozenset[str]:
